@@ -1,0 +1,54 @@
+-- Watermarks: a scan that had to step over many dead or running rows leaves, in a setting of the
+-- session, the position below which it found nothing, and the next scan begins there. So nobody reads
+-- the graveyard of finished jobs twice while an old snapshot keeps it from being cleaned. What comes
+-- to be below the mark (a late commit, a lease that ran out) is met by the next scan from the
+-- beginning, which is due after ten times the time that the last one took.
+
+CREATE OR REPLACE FUNCTION @extschema@._watermark(mark text, at timestamptz)
+RETURNS @extschema@.watermark
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_parts text[] := string_to_array(NULLIF(current_setting(mark, true), ''), '|');
+BEGIN
+    IF v_parts IS NULL OR to_timestamp(v_parts[3]::double precision) <= at THEN
+        RETURN ('-infinity', 0, false)::@extschema@.watermark;
+    END IF;
+    RETURN (to_timestamp(v_parts[1]::double precision), v_parts[2]::bigint, true)::@extschema@.watermark;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._watermark IS
+    'Internal: where the scan that has this mark begins now; mark is the name of a setting of the session, at is the time.';
+
+CREATE OR REPLACE FUNCTION @extschema@._note_scan(
+    mark text,
+    was_set boolean,
+    is_slow boolean,
+    took interval,
+    found_at timestamptz,
+    found_id bigint,
+    at timestamptz
+)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_full_scan_at double precision;
+BEGIN
+    IF is_slow THEN
+        v_full_scan_at := CASE
+            WHEN was_set THEN split_part(current_setting(mark), '|', 3)::double precision
+            ELSE EXTRACT(epoch FROM at + took * 10) END;
+        PERFORM set_config(mark,
+            concat_ws('|', EXTRACT(epoch FROM found_at), found_id, v_full_scan_at), false);
+    ELSIF NOT was_set AND current_setting(mark, true) <> '' THEN
+        PERFORM set_config(mark, '', false);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._note_scan IS
+    'Internal: moves the mark to the position at which a slow scan found its first row; a fast scan from the beginning takes the mark away.';

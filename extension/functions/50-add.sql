@@ -1,0 +1,327 @@
+-- Add: one job or a batch, in the caller's transaction.
+
+CREATE OR REPLACE FUNCTION @extschema@._check_add(
+    start_after timestamptz,
+    priority integer,
+    max_attempts integer,
+    on_conflict text,
+    throttle_milliseconds bigint,
+    timeout_milliseconds integer,
+    timeout_with_result text
+)
+RETURNS void
+LANGUAGE plpgsql
+IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@._require(COALESCE(isfinite(start_after), true),
+        'start_after to be a finite time', start_after::text);
+    PERFORM @extschema@._require(priority BETWEEN -100 AND 100,
+        'priority to be between -100 and 100', priority::text);
+    PERFORM @extschema@._require(COALESCE(max_attempts BETWEEN 1 AND 1000, true),
+        'max_attempts to be between 1 and 1000', max_attempts::text);
+    PERFORM @extschema@._require(on_conflict IN ('skip', 'replace', 'debounce', 'throttle'),
+        'on_conflict to be one of skip, replace, debounce, throttle', on_conflict);
+    PERFORM @extschema@._require(
+        CASE on_conflict WHEN 'throttle' THEN throttle_milliseconds BETWEEN 1 AND 31536000000
+                         ELSE throttle_milliseconds IS NULL END,
+        'throttle_milliseconds to be between 1 and 31536000000 with on_conflict throttle, and null without',
+        throttle_milliseconds::text);
+    PERFORM @extschema@._require(COALESCE(timeout_milliseconds BETWEEN 100 AND 604800000, true),
+        'timeout_milliseconds to be between 100 and 604800000', timeout_milliseconds::text);
+    PERFORM @extschema@._require(
+        COALESCE(timeout_with_result IN ('failed', 'paused', 'complete', 'cancelled'), true),
+        'timeout_with_result to be one of failed, paused, complete, cancelled', timeout_with_result);
+END
+$$;
+COMMENT ON FUNCTION @extschema@._check_add IS
+    'Internal: raises 22023 or 22004 for an option of add_job or add_jobs that is out of its range.';
+
+CREATE OR REPLACE FUNCTION @extschema@._check_size(name text, largest_bytes integer, max_bytes integer)
+RETURNS void
+LANGUAGE plpgsql
+IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF largest_bytes > max_bytes THEN
+        RAISE EXCEPTION '% of % bytes is too large', name, largest_bytes
+            USING ERRCODE = '54000',
+                  DETAIL = format('The queue takes %s bytes as stored.', max_bytes),
+                  HINT = 'Store the data elsewhere and add a reference to it, or set max_payload_bytes of the queue.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._check_size IS 'Internal: raises 54000 when a payload or headers are too large.';
+
+-- Writes: inserts into job; lane, unique_key, group_hint and queue when they need it.
+-- Locks: nothing, unless unique_key is given: see _claim_key.
+CREATE OR REPLACE FUNCTION @extschema@.add_job(
+    queue_name text,
+    payload jsonb,
+    start_after timestamptz DEFAULT NULL,
+    priority integer DEFAULT 0,
+    max_attempts integer DEFAULT NULL,
+    unique_key text DEFAULT NULL,
+    on_conflict text DEFAULT 'skip',
+    throttle_milliseconds bigint DEFAULT NULL,
+    group_key text DEFAULT NULL,
+    timeout_milliseconds integer DEFAULT NULL,
+    timeout_with_result text DEFAULT NULL,
+    headers jsonb DEFAULT NULL
+)
+RETURNS @extschema@.added_job
+LANGUAGE plpgsql
+VOLATILE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    v_now timestamptz := @extschema@._now();
+    v_queue record;
+    v_added @extschema@.added_job;
+    v_held_by text;
+BEGIN
+    -- The checks are made in one expression first: a call costs more than all of them.
+    IF (start_after IS NULL AND priority = 0 AND max_attempts IS NULL AND on_conflict = 'skip'
+        AND throttle_milliseconds IS NULL AND timeout_milliseconds IS NULL
+        AND timeout_with_result IS NULL) IS NOT TRUE THEN
+        PERFORM @extschema@._check_add(start_after, priority, max_attempts, on_conflict,
+            throttle_milliseconds, timeout_milliseconds, timeout_with_result);
+    END IF;
+    IF payload IS NULL OR jsonb_typeof(headers) <> 'object' OR octet_length(unique_key) NOT BETWEEN 1 AND 1000
+       OR octet_length(group_key) NOT BETWEEN 1 AND 1000 THEN
+        PERFORM @extschema@._require(payload IS NOT NULL, 'payload', payload::text);
+        PERFORM @extschema@._require(jsonb_typeof(headers) = 'object' OR headers IS NULL,
+            'headers to be a json object', headers::text);
+        PERFORM @extschema@._require(octet_length(unique_key) BETWEEN 1 AND 1000 OR unique_key IS NULL,
+            'unique_key to be 1 to 1000 bytes long', unique_key);
+        PERFORM @extschema@._require(false, 'group_key to be 1 to 1000 bytes long', group_key);
+    END IF;
+
+    LOOP
+        SELECT q.queue_id, q.max_payload_bytes, q.max_concurrency_per_group, q.is_restricted, q.is_dropped,
+               EXISTS (SELECT FROM @extschema@.lane AS l
+                       WHERE l.queue_id = q.queue_id AND l.priority = add_job.priority) AS has_lane,
+               EXISTS (SELECT FROM @extschema@.idle_worker AS w
+                       WHERE w.queue_id = q.queue_id AND w.until > v_now) AS has_idle_worker
+        INTO v_queue
+        FROM @extschema@.queue AS q
+        WHERE q.queue_name = add_job.queue_name;
+        EXIT WHEN NOT v_queue.is_dropped;
+        PERFORM @extschema@._make_queue(queue_name);
+    END LOOP;
+    IF v_queue.is_restricted THEN
+        PERFORM @extschema@._check_access(ARRAY[v_queue.queue_id], 'producer');
+    END IF;
+    IF GREATEST(pg_column_size(payload), pg_column_size(headers)) > v_queue.max_payload_bytes THEN
+        PERFORM @extschema@._check_size('payload', pg_column_size(payload), v_queue.max_payload_bytes);
+        PERFORM @extschema@._check_size('headers', pg_column_size(headers), v_queue.max_payload_bytes);
+    END IF;
+
+    IF unique_key IS NOT NULL THEN
+        v_added := @extschema@._claim_key(v_queue.queue_id, unique_key, on_conflict,
+            throttle_milliseconds, payload, headers, start_after);
+        IF NOT v_added.is_new THEN
+            RETURN v_added;
+        END IF;
+    END IF;
+    IF NOT v_queue.has_lane THEN
+        INSERT INTO @extschema@.lane (queue_id, priority) VALUES (v_queue.queue_id, add_job.priority);
+    END IF;
+    IF group_key IS NOT NULL AND v_queue.max_concurrency_per_group IS NOT NULL THEN
+        v_held_by := 'group';
+        PERFORM @extschema@._hint_group(v_queue.queue_id, group_key, COALESCE(start_after, v_now));
+    END IF;
+
+    INSERT INTO @extschema@.job AS j (
+        job_id, queue_id, priority, start_after, added_at, max_attempts, held_by, group_key, unique_key,
+        timeout_milliseconds, timeout_with_result, headers, payload)
+    OVERRIDING SYSTEM VALUE
+    VALUES (
+        COALESCE(v_added.job_id, nextval('@extschema@.job_job_id_seq'::regclass)),
+        v_queue.queue_id, add_job.priority, COALESCE(add_job.start_after, v_now), v_now,
+        add_job.max_attempts, v_held_by, add_job.group_key, add_job.unique_key,
+        add_job.timeout_milliseconds, add_job.timeout_with_result, add_job.headers, add_job.payload)
+    RETURNING j.job_id, true INTO v_added;
+
+    IF v_queue.has_idle_worker AND (start_after IS NULL OR start_after <= v_now) THEN
+        PERFORM pg_notify('pgq_' || '@extschema@.job'::regclass::oid, queue_name);
+    END IF;
+    RETURN v_added;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.add_job IS
+$$Adds a job to a queue, which is made if it does not exist. Returns job_id and is_new.
+payload: any json value. start_after: not to be picked before; default now. priority: -100 to 100, higher first, default 0.
+max_attempts: attempts in all, 1 to 1000, default the queue's. headers: a json object that goes with the job, such as a traceparent.
+unique_key (1 to 1000 bytes): at most one job that waits holds it in the queue; on_conflict says what happens to the job that is added while another holds the key:
+skip: it is not added (the default). replace: the waiting job gets its payload and headers, and its start_after if given. debounce: the same, and start_after moves to the given time, never earlier than it was. throttle: as skip, and the key holds for throttle_milliseconds (1 to 31536000000) after the job ended. A job that runs already cannot be replaced: replace and debounce then add a new one, which gets the key.
+group_key (1 to 1000 bytes): the group whose limit is the queue's max_concurrency_per_group.
+timeout_milliseconds (100 to 604800000) and timeout_with_result (failed, paused, complete, cancelled): the job's own lease; default the queue's.
+Errors: 22004 for a null and 22023 for a value out of range, 54000 for a payload or headers above the queue's max_payload_bytes.$$;
+
+-- Writes: inserts into job; lane, unique_key, group_hint and queue when they need it.
+-- Locks: nothing, unless unique_keys are given: their rows in the order of the keys.
+CREATE OR REPLACE FUNCTION @extschema@.add_jobs(
+    queue_name text,
+    payloads jsonb[],
+    start_after timestamptz DEFAULT NULL,
+    priority integer DEFAULT 0,
+    max_attempts integer DEFAULT NULL,
+    unique_keys text[] DEFAULT NULL,
+    on_conflict text DEFAULT 'skip',
+    throttle_milliseconds bigint DEFAULT NULL,
+    group_keys text[] DEFAULT NULL,
+    timeout_milliseconds integer DEFAULT NULL,
+    timeout_with_result text DEFAULT NULL,
+    headers jsonb DEFAULT NULL
+)
+RETURNS bigint[]
+LANGUAGE plpgsql
+VOLATILE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_now timestamptz := @extschema@._now();
+    v_queue record;
+    v_count integer := cardinality(payloads);
+    v_largest integer;
+    v_job_ids bigint[];
+BEGIN
+    PERFORM @extschema@._require(payloads IS NOT NULL, 'payloads', NULL);
+    PERFORM @extschema@._require(COALESCE(array_ndims(payloads), 1) = 1,
+        'payloads to have one dimension', array_dims(payloads));
+    PERFORM @extschema@._require(unique_keys IS NULL OR cardinality(unique_keys) = v_count,
+        format('unique_keys to have %s elements', v_count), cardinality(unique_keys)::text);
+    PERFORM @extschema@._require(group_keys IS NULL OR cardinality(group_keys) = v_count,
+        format('group_keys to have %s elements', v_count), cardinality(group_keys)::text);
+    PERFORM @extschema@._check_add(start_after, priority, max_attempts, on_conflict,
+        throttle_milliseconds, timeout_milliseconds, timeout_with_result);
+    PERFORM @extschema@._require(jsonb_typeof(headers) = 'object' OR headers IS NULL,
+        'headers to be a json object', headers::text);
+    PERFORM @extschema@._require(array_position(payloads, NULL) IS NULL, 'every payload', NULL);
+    PERFORM @extschema@._check_keys('unique_keys', unique_keys);
+    PERFORM @extschema@._check_keys('group_keys', group_keys);
+
+    PERFORM @extschema@._make_queue(queue_name)
+    WHERE NOT EXISTS (SELECT FROM @extschema@.queue AS q
+                      WHERE q.queue_name = add_jobs.queue_name AND NOT q.is_dropped);
+    SELECT q.queue_id, q.max_payload_bytes, q.max_concurrency_per_group, q.is_restricted INTO v_queue
+    FROM @extschema@.queue AS q WHERE q.queue_name = add_jobs.queue_name;
+    IF v_queue.is_restricted THEN
+        PERFORM @extschema@._check_access(ARRAY[v_queue.queue_id], 'producer');
+    END IF;
+    SELECT max(pg_column_size(p.payload)) INTO v_largest FROM unnest(payloads) AS p (payload);
+    PERFORM @extschema@._check_size('payload', v_largest, v_queue.max_payload_bytes);
+    PERFORM @extschema@._check_size('headers', pg_column_size(headers), v_queue.max_payload_bytes);
+    IF v_count = 0 THEN
+        RETURN ARRAY[]::bigint[];
+    END IF;
+    IF NOT EXISTS (SELECT FROM @extschema@.lane AS l
+                   WHERE l.queue_id = v_queue.queue_id AND l.priority = add_jobs.priority) THEN
+        INSERT INTO @extschema@.lane (queue_id, priority) VALUES (v_queue.queue_id, add_jobs.priority);
+    END IF;
+
+    IF unique_keys IS NOT NULL THEN
+        v_job_ids := @extschema@._claim_keys(v_queue.queue_id, unique_keys, on_conflict,
+            throttle_milliseconds, payloads, headers, start_after);
+    END IF;
+    v_job_ids := @extschema@._insert_jobs(v_queue.queue_id, v_job_ids, payloads, unique_keys, group_keys,
+        v_queue.max_concurrency_per_group IS NOT NULL, COALESCE(start_after, v_now), v_now,
+        priority, max_attempts, timeout_milliseconds, timeout_with_result, headers);
+    IF start_after IS NULL OR start_after <= v_now THEN
+        PERFORM @extschema@._wake_workers(ARRAY[v_queue.queue_id]);
+    END IF;
+    RETURN v_job_ids;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.add_jobs IS
+    'Adds a job for each payload in one call; returns their ids in the order of the payloads. unique_keys and group_keys have one element, or null, for each payload; the other options are those of add_job and are the same for all. A payload whose unique_key is held gives the id of the job that holds it. Errors: as add_job; then nothing is added.';
+
+CREATE OR REPLACE FUNCTION @extschema@._check_keys(name text, keys text[])
+RETURNS void
+LANGUAGE plpgsql
+IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_bad text;
+BEGIN
+    SELECT k.key INTO v_bad FROM unnest(keys) AS k (key) WHERE octet_length(k.key) NOT BETWEEN 1 AND 1000 LIMIT 1;
+    IF FOUND THEN
+        PERFORM @extschema@._require(false, format('each of %s to be 1 to 1000 bytes long', name), v_bad);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._check_keys IS 'Internal: raises 22023 for a unique_key or group_key of a wrong length.';
+
+-- Writes: inserts into job and group_hint.
+CREATE OR REPLACE FUNCTION @extschema@._insert_jobs(
+    queue_id integer,
+    claimed_ids bigint[],
+    payloads jsonb[],
+    unique_keys text[],
+    group_keys text[],
+    holds_groups boolean,
+    start_after timestamptz,
+    added_at timestamptz,
+    priority integer,
+    max_attempts integer,
+    timeout_milliseconds integer,
+    timeout_with_result text,
+    headers jsonb
+)
+RETURNS bigint[]
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_job_ids bigint[];
+BEGIN
+    IF claimed_ids IS NULL AND group_keys IS NULL THEN
+        WITH new AS (
+            INSERT INTO @extschema@.job AS j (
+                queue_id, priority, start_after, added_at, max_attempts, timeout_milliseconds,
+                timeout_with_result, headers, payload)
+            SELECT _insert_jobs.queue_id, _insert_jobs.priority, _insert_jobs.start_after,
+                _insert_jobs.added_at, _insert_jobs.max_attempts, _insert_jobs.timeout_milliseconds,
+                _insert_jobs.timeout_with_result, _insert_jobs.headers, p.payload
+            FROM unnest(payloads) AS p (payload)
+            RETURNING j.job_id
+        )
+        SELECT array_agg(n.job_id ORDER BY n.job_id) INTO v_job_ids FROM new AS n;
+        RETURN v_job_ids;
+    END IF;
+
+    -- A negative id is that of a job that holds the key already: nothing is inserted for it.
+    v_job_ids := COALESCE(claimed_ids, ARRAY(
+        SELECT nextval('@extschema@.job_job_id_seq'::regclass)
+        FROM generate_series(1, cardinality(payloads))));
+    INSERT INTO @extschema@.job (
+        job_id, queue_id, priority, start_after, added_at, max_attempts, held_by, group_key, unique_key,
+        timeout_milliseconds, timeout_with_result, headers, payload)
+    OVERRIDING SYSTEM VALUE
+    SELECT p.job_id, _insert_jobs.queue_id, _insert_jobs.priority, _insert_jobs.start_after,
+        _insert_jobs.added_at, _insert_jobs.max_attempts,
+        CASE WHEN holds_groups AND p.group_key IS NOT NULL THEN 'group' END, p.group_key, p.unique_key,
+        _insert_jobs.timeout_milliseconds, _insert_jobs.timeout_with_result, _insert_jobs.headers, p.payload
+    FROM unnest(v_job_ids, payloads, unique_keys, group_keys) AS p (job_id, payload, unique_key, group_key)
+    WHERE p.job_id > 0;
+    IF holds_groups THEN
+        INSERT INTO @extschema@.group_hint (queue_id, group_key, due_at)
+        SELECT DISTINCT _insert_jobs.queue_id, p.group_key, _insert_jobs.start_after
+        FROM unnest(group_keys) AS p (group_key)
+        WHERE p.group_key IS NOT NULL;
+    END IF;
+    RETURN ARRAY(SELECT abs(i.job_id) FROM unnest(v_job_ids) WITH ORDINALITY AS i (job_id, place)
+                 ORDER BY i.place);
+END
+$$;
+COMMENT ON FUNCTION @extschema@._insert_jobs IS
+    'Internal: inserts a job for each payload and returns the ids; claimed_ids are those that _claim_keys gave.';

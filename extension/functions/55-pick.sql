@@ -1,0 +1,283 @@
+-- Pick: lease the jobs at the head of the line. No index is touched: see tables/20-job.sql.
+
+CREATE OR REPLACE FUNCTION @extschema@._lane_mark(queue_id integer, priority smallint)
+RETURNS text
+LANGUAGE sql
+STABLE
+PARALLEL SAFE
+RETURN pg_catalog.concat('pgq.lane_', '@extschema@.job'::regclass::oid, '_', queue_id, '_',
+    priority OPERATOR(pg_catalog.+) 100);
+COMMENT ON FUNCTION @extschema@._lane_mark IS
+    'Internal: the name of the setting that keeps the watermark of a lane. Without a search_path of its own, so that it is inlined.';
+
+-- How many jobs to take from each lane so that together they are the oldest of their priority. Looks,
+-- without locks, at as many jobs as are wanted in each lane; of more than eight lanes only at a share.
+CREATE OR REPLACE FUNCTION @extschema@._share_out(
+    lanes @extschema@.lane_visit[],
+    wanted integer,
+    at timestamptz
+)
+RETURNS @extschema@.lane_visit[]
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    v_depth integer := CASE WHEN cardinality(lanes) <= 8 THEN wanted
+                            ELSE GREATEST(1, wanted * 8 / cardinality(lanes)) END;
+    v_began timestamptz := clock_timestamp();
+    v_visits @extschema@.lane_visit[] := ARRAY[]::@extschema@.lane_visit[];
+    v_lane record;
+    v_seen integer := 0;
+    v_is_slow boolean;
+    v_took interval;
+BEGIN
+    FOR v_lane IN
+        WITH seen AS MATERIALIZED (
+            SELECT v.place, w.is_set, c.start_after, c.job_id,
+                   row_number() OVER (ORDER BY v.priority DESC, c.start_after, c.job_id) AS rank
+            FROM unnest(lanes) WITH ORDINALITY
+                AS v (queue_id, queue_name, priority, max_attempts, timeout_milliseconds,
+                      max_concurrency, quota, place)
+            CROSS JOIN LATERAL @extschema@._watermark(@extschema@._lane_mark(v.queue_id, v.priority), at) AS w
+            LEFT JOIN LATERAL (
+                SELECT j.start_after, j.job_id
+                FROM @extschema@.job AS j
+                WHERE j.queue_id = v.queue_id AND j.priority = v.priority AND j.held_by IS NULL
+                  AND (j.start_after, j.job_id) >= (w.from_at, w.from_id)
+                  AND j.start_after <= at
+                  AND (j.lease_until IS NULL OR j.lease_until <= at)
+                ORDER BY j.start_after, j.job_id
+                LIMIT v_depth
+            ) AS c ON true
+        )
+        SELECT s.place, bool_and(s.is_set) AS is_set, count(s.job_id) AS found, min(s.start_after) AS found_at,
+               count(s.job_id) FILTER (WHERE s.rank <= wanted)::integer AS quota
+        FROM seen AS s
+        GROUP BY s.place
+        ORDER BY s.place
+    LOOP
+        v_took := clock_timestamp() - v_began;
+        v_is_slow := v_took > interval '0.3 milliseconds'
+            + (cardinality(lanes) + LEAST(v_depth, wanted)) * interval '20 microseconds';
+        IF v_is_slow THEN
+            PERFORM @extschema@._note_scan(
+                @extschema@._lane_mark(lanes[v_lane.place].queue_id, lanes[v_lane.place].priority),
+                v_lane.is_set, true, v_took,
+                COALESCE(v_lane.found_at, at - interval '100 milliseconds'), 0, at);
+        END IF;
+        v_seen := v_seen + v_lane.found;
+        IF v_lane.quota > 0 THEN
+            lanes[v_lane.place].quota := v_lane.quota;
+            v_visits := v_visits || lanes[v_lane.place];
+        END IF;
+        lanes[v_lane.place].quota := CASE WHEN v_lane.found > 0 THEN wanted ELSE 0 END;
+    END LOOP;
+    -- Where others were faster, or a share was too small, what is left is taken wherever it is.
+    IF v_seen >= LEAST(wanted, v_depth) THEN
+        v_visits := v_visits || lanes;
+    END IF;
+    RETURN v_visits;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._share_out IS
+    'Internal: the visits of a pick that has several lanes to choose from, in order, each with its quota.';
+
+-- Writes, locks: what _let_groups_through does for queues with groups.
+CREATE OR REPLACE FUNCTION @extschema@._plan_visits(queue_names text[], wanted integer, at timestamptz)
+RETURNS @extschema@.lane_visit[]
+LANGUAGE plpgsql
+VOLATILE
+AS $$
+DECLARE
+    v_lanes @extschema@.lane_visit[];
+    v_queues integer;
+    v_grouped integer[];
+    v_restricted integer[];
+BEGIN
+    SELECT array_agg(ROW(q.queue_id, q.queue_name, l.priority, q.max_attempts, q.timeout_milliseconds,
+                         q.max_concurrency, wanted)::@extschema@.lane_visit
+                     ORDER BY l.priority DESC, q.queue_id),
+           count(DISTINCT q.queue_id),
+           array_agg(q.queue_id) FILTER (WHERE q.has_groups),
+           array_agg(q.queue_id) FILTER (WHERE q.is_restricted)
+    INTO v_lanes, v_queues, v_grouped, v_restricted
+    FROM @extschema@.queue AS q
+    JOIN @extschema@.lane AS l ON l.queue_id = q.queue_id
+    WHERE q.queue_name = ANY (queue_names) AND (q.paused_until IS NULL OR q.paused_until <= at);
+
+    IF v_restricted IS NOT NULL THEN
+        PERFORM @extschema@._check_access(v_restricted, 'worker');
+    END IF;
+    IF v_grouped IS NOT NULL THEN
+        PERFORM @extschema@._let_groups_through(q.queue_id, q.max_concurrency_per_group,
+            q.group_order = 'strict', wanted)
+        FROM @extschema@.queue AS q
+        WHERE q.queue_id = ANY (v_grouped);
+    END IF;
+    IF v_queues > 1 THEN
+        v_lanes := @extschema@._share_out(v_lanes, wanted, @extschema@._now());
+    END IF;
+    RETURN v_lanes;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._plan_visits IS
+    'Internal: the lanes that a pick visits, in order. Inherits the settings of pick_jobs, because each SET costs a single pick.';
+
+-- Writes: job.lease_until, lease_token, attempt, picked_at, worker; running_job for queues with a limit.
+-- Locks: the picked rows with SKIP LOCKED; the advisory locks of queues with limits or groups.
+CREATE OR REPLACE FUNCTION @extschema@.pick_jobs(
+    queue_names text[],
+    max_jobs integer DEFAULT 1,
+    worker text DEFAULT NULL,
+    timeout_milliseconds integer DEFAULT NULL,
+    durable boolean DEFAULT true,
+    ignore_max_concurrency boolean DEFAULT false
+)
+RETURNS SETOF @extschema@.picked_job
+LANGUAGE plpgsql
+VOLATILE
+SECURITY DEFINER
+ROWS 100
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan
+SET jit = off
+AS $$
+DECLARE
+    v_now timestamptz := @extschema@._now();
+    v_wanted integer := max_jobs;
+    v_take integer;
+    v_room integer;
+    v_lane @extschema@.lane_visit;
+    v_job record;
+    v_job_ids bigint[];
+    v_expired bigint[];
+    v_mark text;
+    v_from @extschema@.watermark;
+    v_began timestamptz;
+    v_took interval;
+    v_found_at timestamptz;
+    v_found_id bigint;
+BEGIN
+    IF (cardinality(queue_names) >= 0 AND max_jobs BETWEEN 1 AND 10000
+        AND COALESCE(octet_length(worker) <= 200, true)
+        AND COALESCE(timeout_milliseconds BETWEEN 100 AND 604800000, true)) IS NOT TRUE THEN
+        PERFORM @extschema@._require(queue_names IS NOT NULL, 'queue_names', NULL);
+        PERFORM @extschema@._require(max_jobs BETWEEN 1 AND 10000,
+            'max_jobs to be between 1 and 10000', max_jobs::text);
+        PERFORM @extschema@._require(octet_length(worker) <= 200 OR worker IS NULL,
+            'worker to be at most 200 bytes long', worker);
+        PERFORM @extschema@._require(false,
+            'timeout_milliseconds to be between 100 and 604800000', timeout_milliseconds::text);
+    END IF;
+    -- A pick that stands alone may be lost in a crash: its jobs are then simply ready again.
+    IF NOT durable THEN
+        PERFORM set_config('synchronous_commit', 'off', true);
+    END IF;
+
+    FOREACH v_lane IN ARRAY COALESCE(@extschema@._plan_visits(queue_names, max_jobs, v_now), '{}') LOOP
+        LOOP
+            v_take := LEAST(v_wanted, v_lane.quota);
+            IF v_lane.max_concurrency IS NOT NULL THEN
+                v_room := @extschema@._room(v_lane.queue_id, v_lane.max_concurrency);
+                v_take := CASE WHEN v_room IS NULL THEN 0
+                               WHEN ignore_max_concurrency THEN v_take
+                               ELSE LEAST(v_take, v_room) END;
+                v_now := @extschema@._now();
+            END IF;
+            EXIT WHEN v_take <= 0;
+
+            v_mark := @extschema@._lane_mark(v_lane.queue_id, v_lane.priority);
+            v_from := ('-infinity', 0, false);
+            IF current_setting(v_mark, true) <> '' THEN
+                v_from := @extschema@._watermark(v_mark, v_now);
+            END IF;
+            v_job_ids := NULL;
+            v_expired := NULL;
+            v_found_at := NULL;
+            v_began := clock_timestamp();
+            FOR v_job IN
+                WITH picked AS (
+                    UPDATE @extschema@.job AS j SET
+                        lease_token = CASE WHEN j.lease_token IS NULL
+                            THEN 1 + floor(random() * 9007199254740990)::bigint END,
+                        lease_until = CASE WHEN j.lease_token IS NULL
+                            THEN v_now + COALESCE(j.timeout_milliseconds, pick_jobs.timeout_milliseconds,
+                                                  v_lane.timeout_milliseconds) * interval '1 millisecond'
+                            ELSE j.lease_until END,
+                        attempt = CASE WHEN j.lease_token IS NULL THEN j.attempt + 1 ELSE j.attempt END,
+                        picked_at = CASE WHEN j.lease_token IS NULL THEN v_now ELSE j.picked_at END,
+                        worker = CASE WHEN j.lease_token IS NULL THEN pick_jobs.worker ELSE j.worker END
+                    WHERE j.ctid = ANY (ARRAY(
+                        SELECT next.ctid
+                        FROM @extschema@.job AS next
+                        WHERE next.queue_id = v_lane.queue_id
+                          AND next.priority = v_lane.priority
+                          AND next.held_by IS NULL
+                          AND (next.start_after, next.job_id) >= (v_from.from_at, v_from.from_id)
+                          AND next.start_after <= v_now
+                          AND (next.lease_until IS NULL OR next.lease_until <= v_now)
+                        ORDER BY next.start_after, next.job_id
+                        LIMIT v_take
+                        FOR UPDATE SKIP LOCKED))
+                    RETURNING j.job_id, j.start_after, j.lease_token, j.lease_until, j.attempt,
+                        j.max_attempts, j.payload, j.headers, j.group_key, j.added_at, j.timeout_milliseconds
+                )
+                SELECT p.job_id, p.start_after, p.lease_token, p.lease_until, p.attempt, p.max_attempts,
+                       p.payload, p.headers, p.group_key, p.added_at, p.timeout_milliseconds
+                FROM picked AS p
+                ORDER BY p.start_after, p.job_id
+            LOOP
+                IF v_found_at IS NULL THEN
+                    v_found_at := v_job.start_after;
+                    v_found_id := v_job.job_id;
+                END IF;
+                -- A row that had a lease already is one whose lease ran out.
+                IF v_job.lease_token IS NULL THEN
+                    v_expired := v_expired || v_job.job_id;
+                ELSE
+                    v_wanted := v_wanted - 1;
+                    v_lane.quota := v_lane.quota - 1;
+                    IF v_lane.max_concurrency IS NOT NULL THEN
+                        v_job_ids := v_job_ids || v_job.job_id;
+                    END IF;
+                    RETURN NEXT (
+                        v_job.job_id, v_lane.queue_name, v_job.lease_token, v_job.lease_until,
+                        v_job.attempt::integer, COALESCE(v_job.max_attempts, v_lane.max_attempts),
+                        v_job.payload, v_job.headers, v_lane.priority::integer, v_job.group_key,
+                        v_job.added_at,
+                        COALESCE(v_job.timeout_milliseconds, pick_jobs.timeout_milliseconds,
+                                 v_lane.timeout_milliseconds))::@extschema@.picked_job;
+                END IF;
+            END LOOP;
+
+            v_took := clock_timestamp() - v_began;
+            IF v_from.is_set OR v_took > interval '0.3 milliseconds' + v_take * interval '30 microseconds' THEN
+                PERFORM @extschema@._note_scan(v_mark, v_from.is_set,
+                    v_took > interval '0.3 milliseconds' + v_take * interval '30 microseconds', v_took,
+                    COALESCE(v_found_at, v_now - interval '100 milliseconds'), COALESCE(v_found_id, 0), v_now);
+            END IF;
+            IF v_job_ids IS NOT NULL THEN
+                PERFORM @extschema@._count_as_running(v_job_ids);
+            END IF;
+            EXIT WHEN v_expired IS NULL;
+            PERFORM @extschema@._time_out_jobs(v_expired);
+            v_now := @extschema@._now();
+        END LOOP;
+        EXIT WHEN v_wanted <= 0;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.pick_jobs IS
+$$Leases up to max_jobs jobs (1 to 10000, default 1) of these queues and returns them: highest priority first, then oldest start_after. Never a job before its start_after, of a paused queue, or above a limit; a queue that does not exist has no jobs. A job whose lease ran out is released with its timeout_with_result when a pick meets it.
+worker: a name for the history (up to 200 bytes). timeout_milliseconds (100 to 604800000): the length of the lease of jobs that have none of their own, default the queue's.
+durable => false sets synchronous_commit off for the transaction: use it where the pick stands alone; a crash may lose the pick, never the job.
+ignore_max_concurrency => true picks above the queue's max_concurrency; the job counts all the same.
+Errors: 22004, 22023 for bad values; 0A000 for a queue with limits in a transaction that is not read committed.$$;

@@ -1,0 +1,28 @@
+CREATE TYPE @extschema@.picked_job AS (
+    job_id bigint,
+    queue_name text,
+    lease_token bigint,
+    lease_until timestamptz,
+    attempt integer,
+    max_attempts integer,
+    payload jsonb,
+    headers jsonb,
+    priority integer,
+    group_key text,
+    added_at timestamptz,
+    timeout_milliseconds integer
+);
+COMMENT ON TYPE @extschema@.picked_job IS
+    'A job as a worker gets it. lease_token proves the lease at release and keep-alive; timeout_milliseconds is the length of the lease; attempt counts from 1.';
+
+CREATE TYPE @extschema@.lane_visit AS (
+    queue_id integer,
+    queue_name text,
+    priority smallint,
+    max_attempts integer,
+    timeout_milliseconds integer,
+    max_concurrency integer,
+    quota integer
+);
+COMMENT ON TYPE @extschema@.lane_visit IS
+    'Internal: a lane that a pick visits, with the settings of its queue and how many jobs may be taken there.';

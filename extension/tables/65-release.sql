@@ -1,0 +1,10 @@
+-- What a job leaves behind when it gives up its lease or its life: see _settle_tails.
+CREATE TYPE @extschema@.job_tail AS (
+    job_id bigint,
+    queue_id integer,
+    group_key text,
+    unique_key text,
+    is_limited boolean
+);
+COMMENT ON TYPE @extschema@.job_tail IS
+    'Internal: what a released job holds beside its row: a group turn, a unique key, a place under max_concurrency.';
