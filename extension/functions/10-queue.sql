@@ -39,7 +39,9 @@ BEGIN
     PERFORM @extschema@._require(queue_name IS NOT NULL, 'queue_name', queue_name);
     SELECT q.queue_id, q.is_restricted INTO v_queue_id, v_is_restricted
     FROM @extschema@.queue AS q
-    WHERE q.queue_name = _queue_id.queue_name AND NOT q.is_dropped;
+    WHERE q.queue_name = _queue_id.queue_name
+      -- An add that was under way when the queue was dropped has brought it back.
+      AND (NOT q.is_dropped OR EXISTS (SELECT FROM @extschema@.job AS j WHERE j.queue_id = q.queue_id));
     IF NOT FOUND THEN
         RAISE EXCEPTION 'queue "%" not found', queue_name
             USING ERRCODE = 'JQ001', HINT = 'add_job and set_queue_config make a queue.';
@@ -158,7 +160,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.set_queue_config IS
-$$Sets what is given and leaves the rest as it is; makes the queue if it does not exist. Returns all settings. A limit counts from the moment when the transactions that began before it are over.
+$$Sets what is given and leaves the rest as it is; makes the queue if it does not exist. Returns all settings. Jobs that other transactions pick or add while a limit is being set, and commit only later, do not count against it.
 max_concurrency: jobs of the queue that may run at once; from 1; 0 sets no limit; default no limit.
 max_concurrency_per_group: jobs with the same group_key that may run at once; from 1; 0 sets no limit; default no limit.
 group_order: loose (a job that failed gives its group's turn to the next) or strict (it keeps the turn while it backs off); default loose.

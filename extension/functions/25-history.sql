@@ -3,10 +3,31 @@
 CREATE OR REPLACE FUNCTION @extschema@._day(at timestamptz)
 RETURNS integer
 LANGUAGE sql
-IMMUTABLE
+STABLE
 PARALLEL SAFE
 RETURN pg_catalog.floor(EXTRACT(epoch FROM at) OPERATOR(pg_catalog./) 86400)::integer;
-COMMENT ON FUNCTION @extschema@._day IS 'Internal: the UTC day of a time, in days since 1970-01-01.';
+COMMENT ON FUNCTION @extschema@._day IS
+    'Internal: the UTC day of a time, in days since 1970-01-01. Without a search_path of its own, so that it is inlined.';
+
+CREATE OR REPLACE FUNCTION @extschema@._slot(
+    keep_history text,
+    history_days integer,
+    dead_days integer,
+    state text,
+    at timestamptz
+)
+RETURNS integer
+LANGUAGE sql
+STABLE
+PARALLEL SAFE
+RETURN CASE
+    WHEN keep_history OPERATOR(pg_catalog.=) 'all'
+         OR keep_history OPERATOR(pg_catalog.=) 'dead' AND state OPERATOR(pg_catalog.=) 'dead'
+    THEN (@extschema@._day(at) OPERATOR(pg_catalog.+)
+          CASE WHEN state OPERATOR(pg_catalog.=) 'dead' THEN dead_days ELSE history_days END)
+         OPERATOR(pg_catalog.%) 40 END;
+COMMENT ON FUNCTION @extschema@._slot IS
+    'Internal: the slot of the history for a job that ends now, null when its queue does not keep it. Without a search_path of its own, so that it is inlined.';
 
 -- One attempt as it stands in job.attempts. Error texts are cut so that a row stays small.
 CREATE OR REPLACE FUNCTION @extschema@._attempt(

@@ -9,7 +9,8 @@ CREATE OR REPLACE FUNCTION @extschema@._claim_key(
     throttle_milliseconds bigint,
     payload jsonb,
     headers jsonb,
-    start_after timestamptz
+    start_after timestamptz,
+    new_id bigint DEFAULT NULL
 )
 RETURNS @extschema@.added_job
 LANGUAGE plpgsql
@@ -17,7 +18,7 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_job_id bigint := nextval('@extschema@.job_job_id_seq'::regclass);
+    v_job_id bigint := COALESCE(new_id, nextval('@extschema@.job_job_id_seq'::regclass));
     v_holder record;
     v_replaced record;
     v_claimed @extschema@.added_job;
@@ -161,7 +162,7 @@ BEGIN
         ORDER BY g.unique_key
     LOOP
         v_added := @extschema@._claim_key(_claim_keys.queue_id, v_given.unique_key, on_conflict,
-            throttle_milliseconds, v_given.payload, headers, start_after);
+            throttle_milliseconds, v_given.payload, headers, start_after, v_job_ids[v_given.place]);
         v_job_ids[v_given.place] := CASE WHEN v_added.is_new THEN v_added.job_id ELSE -v_added.job_id END;
     END LOOP;
     RETURN ARRAY(

@@ -145,7 +145,9 @@ DECLARE
     v_count integer;
     v_let_through integer := 0;
 BEGIN
-    PERFORM @extschema@._require_read_committed();
+    IF group_limit IS NOT NULL THEN
+        PERFORM @extschema@._require_read_committed();
+    END IF;
     -- A flood of hints of groups that have no turn must not hide the others for long: go on
     -- longer as long as nothing is found.
     LOOP

@@ -48,7 +48,11 @@ COMMENT ON FUNCTION @extschema@._lock_queue IS
 
 -- Writes: settles jobs whose lease ran out, when the queue is full.
 -- Locks: the queue's advisory lock; rows of expired jobs with SKIP LOCKED.
-CREATE OR REPLACE FUNCTION @extschema@._room(queue_id integer, max_concurrency integer)
+CREATE OR REPLACE FUNCTION @extschema@._room(
+    queue_id integer,
+    max_concurrency integer,
+    ignore_max_concurrency boolean
+)
 RETURNS integer
 LANGUAGE plpgsql
 VOLATILE
@@ -66,7 +70,10 @@ DECLARE
 BEGIN
     PERFORM @extschema@._require_read_committed();
     IF NOT @extschema@._lock_queue(queue_id) THEN
-        RETURN NULL;
+        RETURN 0;
+    END IF;
+    IF ignore_max_concurrency THEN
+        RETURN 2147483647;
     END IF;
     -- Rows are written under the lock, with growing ids: none can come to be below the oldest.
     SELECT count(*), min(r.running_id), array_agg(r.job_id) FILTER (WHERE r.lease_until <= @extschema@._now())
@@ -84,7 +91,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@._room IS
-    'Internal: how many more jobs of a queue with a max_concurrency may run now. Counts every job that has a lease, also one that ran out and is not settled yet. Null when a long transaction has the queue locked.';
+    'Internal: how many more jobs of a queue with a max_concurrency may run now. Counts every job that has a lease, also one that ran out and is not settled yet. None while a long transaction has the queue locked.';
 
 -- Writes: running_job.  Locks: the queue's advisory lock.
 CREATE OR REPLACE FUNCTION @extschema@._apply_limit(queue_id integer, old_limit integer, new_limit integer)

@@ -41,7 +41,7 @@ BEGIN
                    row_number() OVER (ORDER BY v.priority DESC, c.start_after, c.job_id) AS rank
             FROM unnest(lanes) WITH ORDINALITY
                 AS v (queue_id, queue_name, priority, max_attempts, timeout_milliseconds,
-                      max_concurrency, quota, place)
+                      max_concurrency, is_special, quota, place)
             CROSS JOIN LATERAL @extschema@._watermark(@extschema@._lane_mark(v.queue_id, v.priority), at) AS w
             LEFT JOIN LATERAL (
                 SELECT j.start_after, j.job_id
@@ -86,39 +86,34 @@ $$;
 COMMENT ON FUNCTION @extschema@._share_out IS
     'Internal: the visits of a pick that has several lanes to choose from, in order, each with its quota.';
 
--- Writes, locks: what _let_groups_through does for queues with groups.
-CREATE OR REPLACE FUNCTION @extschema@._plan_visits(queue_names text[], wanted integer, at timestamptz)
+-- Writes, locks: what _let_groups_through does, for queues with groups.
+CREATE OR REPLACE FUNCTION @extschema@._plan_visits(queue_names text[], wanted integer)
 RETURNS @extschema@.lane_visit[]
 LANGUAGE plpgsql
 VOLATILE
 AS $$
 DECLARE
+    v_now timestamptz := @extschema@._now();
     v_lanes @extschema@.lane_visit[];
-    v_queues integer;
-    v_grouped integer[];
-    v_restricted integer[];
+    v_lane @extschema@.lane_visit;
+    v_is_ready integer := 0;
 BEGIN
-    SELECT array_agg(ROW(q.queue_id, q.queue_name, l.priority, q.max_attempts, q.timeout_milliseconds,
-                         q.max_concurrency, wanted)::@extschema@.lane_visit
-                     ORDER BY l.priority DESC, q.queue_id),
-           count(DISTINCT q.queue_id),
-           array_agg(q.queue_id) FILTER (WHERE q.has_groups),
-           array_agg(q.queue_id) FILTER (WHERE q.is_restricted)
-    INTO v_lanes, v_queues, v_grouped, v_restricted
-    FROM @extschema@.queue AS q
-    JOIN @extschema@.lane AS l ON l.queue_id = q.queue_id
-    WHERE q.queue_name = ANY (queue_names) AND (q.paused_until IS NULL OR q.paused_until <= at);
-
-    IF v_restricted IS NOT NULL THEN
-        PERFORM @extschema@._check_access(v_restricted, 'worker');
-    END IF;
-    IF v_grouped IS NOT NULL THEN
-        PERFORM @extschema@._let_groups_through(q.queue_id, q.max_concurrency_per_group,
-            q.group_order = 'strict', wanted)
+    -- OFFSET 0 keeps the join as it is written: a look into lane for each queue.
+    v_lanes := ARRAY(
+        SELECT ROW(q.queue_id, q.queue_name, l.priority, q.max_attempts, q.timeout_milliseconds,
+                   q.max_concurrency, q.has_groups OR q.is_restricted, wanted)::@extschema@.lane_visit
         FROM @extschema@.queue AS q
-        WHERE q.queue_id = ANY (v_grouped);
-    END IF;
-    IF v_queues > 1 THEN
+        CROSS JOIN LATERAL (SELECT known.priority FROM @extschema@.lane AS known
+                            WHERE known.queue_id = q.queue_id OFFSET 0) AS l
+        WHERE q.queue_name = ANY (queue_names) AND (q.paused_until IS NULL OR q.paused_until <= v_now)
+        ORDER BY l.priority DESC, q.queue_id);
+    FOREACH v_lane IN ARRAY v_lanes LOOP
+        IF v_lane.is_special AND v_lane.queue_id <> v_is_ready THEN
+            PERFORM @extschema@._prepare_queue(v_lane.queue_id, wanted);
+            v_is_ready := v_lane.queue_id;
+        END IF;
+    END LOOP;
+    IF cardinality(queue_names) > 1 AND cardinality(v_lanes) > 1 THEN
         v_lanes := @extschema@._share_out(v_lanes, wanted, @extschema@._now());
     END IF;
     RETURN v_lanes;
@@ -127,8 +122,58 @@ $$;
 COMMENT ON FUNCTION @extschema@._plan_visits IS
     'Internal: the lanes that a pick visits, in order. Inherits the settings of pick_jobs, because each SET costs a single pick.';
 
+-- Writes, locks: as _let_groups_through.
+CREATE OR REPLACE FUNCTION @extschema@._prepare_queue(queue_id integer, wanted integer)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_queue record;
+BEGIN
+    SELECT q.is_restricted, q.has_groups, q.max_concurrency_per_group, q.group_order INTO v_queue
+    FROM @extschema@.queue AS q WHERE q.queue_id = _prepare_queue.queue_id;
+    IF v_queue.is_restricted THEN
+        PERFORM @extschema@._check_access(ARRAY[queue_id], 'worker');
+    END IF;
+    IF v_queue.has_groups THEN
+        PERFORM @extschema@._let_groups_through(queue_id, v_queue.max_concurrency_per_group,
+            v_queue.group_order = 'strict', wanted);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._prepare_queue IS
+    'Internal: what a pick does first with a queue that is restricted or has groups.';
+
+CREATE OR REPLACE FUNCTION @extschema@._check_pick(
+    queue_names text[],
+    max_jobs integer,
+    worker text,
+    timeout_milliseconds integer
+)
+RETURNS void
+LANGUAGE plpgsql
+IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@._require(queue_names IS NOT NULL, 'queue_names', NULL);
+    PERFORM @extschema@._require(max_jobs BETWEEN 1 AND 10000,
+        'max_jobs to be between 1 and 10000', max_jobs::text);
+    PERFORM @extschema@._require(octet_length(worker) <= 200 OR worker IS NULL,
+        'worker to be at most 200 bytes long', worker);
+    PERFORM @extschema@._require(COALESCE(timeout_milliseconds BETWEEN 100 AND 604800000, true),
+        'timeout_milliseconds to be between 100 and 604800000', timeout_milliseconds::text);
+END
+$$;
+COMMENT ON FUNCTION @extschema@._check_pick IS
+    'Internal: raises 22023 or 22004 for an argument of pick_jobs that is out of its range.';
+
 -- Writes: job.lease_until, lease_token, attempt, picked_at, worker; running_job for queues with a limit.
 -- Locks: the picked rows with SKIP LOCKED; the advisory locks of queues with limits or groups.
+-- A transaction prepares each expression that it comes across anew, which is much of what a single
+-- pick costs: the way of the plain case has as few of them as can be.
 CREATE OR REPLACE FUNCTION @extschema@.pick_jobs(
     queue_names text[],
     max_jobs integer DEFAULT 1,
@@ -145,63 +190,56 @@ ROWS 100
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET enable_bitmapscan = off
-SET enable_hashjoin = off
+SET enable_nestloop = off
 SET enable_mergejoin = off
 SET plan_cache_mode = force_generic_plan
 SET jit = off
 AS $$
 DECLARE
-    v_now timestamptz := @extschema@._now();
+    v_now timestamptz;
     v_wanted integer := max_jobs;
     v_take integer;
-    v_room integer;
+    v_taken integer;
+    v_lanes @extschema@.lane_visit[];
     v_lane @extschema@.lane_visit;
-    v_job record;
-    v_job_ids bigint[];
+    v_job @extschema@.picked_job;
+    v_first @extschema@.picked_job;
+    v_limited bigint[];
     v_expired bigint[];
     v_mark text;
     v_from @extschema@.watermark;
     v_began timestamptz;
-    v_took interval;
-    v_found_at timestamptz;
-    v_found_id bigint;
+    v_slow_at timestamptz;
 BEGIN
     IF (cardinality(queue_names) >= 0 AND max_jobs BETWEEN 1 AND 10000
-        AND COALESCE(octet_length(worker) <= 200, true)
-        AND COALESCE(timeout_milliseconds BETWEEN 100 AND 604800000, true)) IS NOT TRUE THEN
-        PERFORM @extschema@._require(queue_names IS NOT NULL, 'queue_names', NULL);
-        PERFORM @extschema@._require(max_jobs BETWEEN 1 AND 10000,
-            'max_jobs to be between 1 and 10000', max_jobs::text);
-        PERFORM @extschema@._require(octet_length(worker) <= 200 OR worker IS NULL,
-            'worker to be at most 200 bytes long', worker);
-        PERFORM @extschema@._require(false,
-            'timeout_milliseconds to be between 100 and 604800000', timeout_milliseconds::text);
+        AND COALESCE(octet_length(worker), 0) <= 200 AND timeout_milliseconds IS NULL) IS NOT TRUE THEN
+        PERFORM @extschema@._check_pick(queue_names, max_jobs, worker, timeout_milliseconds);
     END IF;
     -- A pick that stands alone may be lost in a crash: its jobs are then simply ready again.
     IF NOT durable THEN
-        PERFORM set_config('synchronous_commit', 'off', true);
+        v_mark := set_config('synchronous_commit', 'off', true);
     END IF;
+    v_lanes := @extschema@._plan_visits(queue_names, max_jobs);
 
-    FOREACH v_lane IN ARRAY COALESCE(@extschema@._plan_visits(queue_names, max_jobs, v_now), '{}') LOOP
+    FOREACH v_lane IN ARRAY v_lanes LOOP
         LOOP
             v_take := LEAST(v_wanted, v_lane.quota);
             IF v_lane.max_concurrency IS NOT NULL THEN
-                v_room := @extschema@._room(v_lane.queue_id, v_lane.max_concurrency);
-                v_take := CASE WHEN v_room IS NULL THEN 0
-                               WHEN ignore_max_concurrency THEN v_take
-                               ELSE LEAST(v_take, v_room) END;
-                v_now := @extschema@._now();
+                v_take := LEAST(v_take, @extschema@._room(
+                    v_lane.queue_id, v_lane.max_concurrency, ignore_max_concurrency));
             END IF;
             EXIT WHEN v_take <= 0;
 
             v_mark := @extschema@._lane_mark(v_lane.queue_id, v_lane.priority);
-            v_from := ('-infinity', 0, false);
+            v_now := @extschema@._now();
             IF current_setting(v_mark, true) <> '' THEN
                 v_from := @extschema@._watermark(v_mark, v_now);
+            ELSE
+                v_from := ('-infinity', 0, false);
             END IF;
-            v_job_ids := NULL;
+            v_taken := 0;
+            v_first := NULL;
             v_expired := NULL;
-            v_found_at := NULL;
             v_began := clock_timestamp();
             FOR v_job IN
                 WITH picked AS (
@@ -227,49 +265,47 @@ BEGIN
                         ORDER BY next.start_after, next.job_id
                         LIMIT v_take
                         FOR UPDATE SKIP LOCKED))
-                    RETURNING j.job_id, j.start_after, j.lease_token, j.lease_until, j.attempt,
-                        j.max_attempts, j.payload, j.headers, j.group_key, j.added_at, j.timeout_milliseconds
+                    RETURNING j.job_id, j.lease_token, j.lease_until, j.attempt, j.max_attempts, j.payload,
+                        j.headers, j.group_key, j.start_after, j.added_at, j.timeout_milliseconds
                 )
-                SELECT p.job_id, p.start_after, p.lease_token, p.lease_until, p.attempt, p.max_attempts,
-                       p.payload, p.headers, p.group_key, p.added_at, p.timeout_milliseconds
+                SELECT p.job_id, v_lane.queue_name, p.lease_token, p.lease_until, p.attempt,
+                       COALESCE(p.max_attempts, v_lane.max_attempts), p.payload, p.headers, v_lane.priority,
+                       p.group_key, p.start_after, p.added_at,
+                       COALESCE(p.timeout_milliseconds, pick_jobs.timeout_milliseconds,
+                                v_lane.timeout_milliseconds)
                 FROM picked AS p
                 ORDER BY p.start_after, p.job_id
             LOOP
-                IF v_found_at IS NULL THEN
-                    v_found_at := v_job.start_after;
-                    v_found_id := v_job.job_id;
+                IF v_first IS NULL THEN
+                    v_first := v_job;
                 END IF;
                 -- A row that had a lease already is one whose lease ran out.
                 IF v_job.lease_token IS NULL THEN
                     v_expired := v_expired || v_job.job_id;
-                ELSE
-                    v_wanted := v_wanted - 1;
-                    v_lane.quota := v_lane.quota - 1;
-                    IF v_lane.max_concurrency IS NOT NULL THEN
-                        v_job_ids := v_job_ids || v_job.job_id;
-                    END IF;
-                    RETURN NEXT (
-                        v_job.job_id, v_lane.queue_name, v_job.lease_token, v_job.lease_until,
-                        v_job.attempt::integer, COALESCE(v_job.max_attempts, v_lane.max_attempts),
-                        v_job.payload, v_job.headers, v_lane.priority::integer, v_job.group_key,
-                        v_job.added_at,
-                        COALESCE(v_job.timeout_milliseconds, pick_jobs.timeout_milliseconds,
-                                 v_lane.timeout_milliseconds))::@extschema@.picked_job;
+                    CONTINUE;
+                END IF;
+                v_taken := v_taken + 1;
+                RETURN NEXT v_job;
+                IF v_lane.max_concurrency IS NOT NULL THEN
+                    v_limited := v_limited || v_job.job_id;
                 END IF;
             END LOOP;
 
-            v_took := clock_timestamp() - v_began;
-            IF v_from.is_set OR v_took > interval '0.3 milliseconds' + v_take * interval '30 microseconds' THEN
-                PERFORM @extschema@._note_scan(v_mark, v_from.is_set,
-                    v_took > interval '0.3 milliseconds' + v_take * interval '30 microseconds', v_took,
-                    COALESCE(v_found_at, v_now - interval '100 milliseconds'), COALESCE(v_found_id, 0), v_now);
+            v_slow_at := v_began + interval '150 microseconds' + v_take * interval '20 microseconds';
+            IF clock_timestamp() > v_slow_at OR v_from.is_set THEN
+                PERFORM @extschema@._note_scan(v_mark, v_from.is_set, clock_timestamp() > v_slow_at,
+                    clock_timestamp() - v_began,
+                    COALESCE(v_first.start_after, v_now - interval '100 milliseconds'),
+                    COALESCE(v_first.job_id, 0), v_now);
             END IF;
-            IF v_job_ids IS NOT NULL THEN
-                PERFORM @extschema@._count_as_running(v_job_ids);
+            IF v_limited IS NOT NULL THEN
+                PERFORM @extschema@._count_as_running(v_limited);
+                v_limited := NULL;
             END IF;
+            v_wanted := v_wanted - v_taken;
             EXIT WHEN v_expired IS NULL;
+            v_lane.quota := v_lane.quota - v_taken;
             PERFORM @extschema@._time_out_jobs(v_expired);
-            v_now := @extschema@._now();
         END LOOP;
         EXIT WHEN v_wanted <= 0;
     END LOOP;

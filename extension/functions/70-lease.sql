@@ -26,7 +26,7 @@ DECLARE
     v_limited boolean;
     v_lost bigint[];
 BEGIN
-    PERFORM @extschema@._check_lengths(job_ids, lease_tokens, NULL, NULL);
+    PERFORM @extschema@._check_release(job_ids, lease_tokens, 'paused', NULL, NULL, NULL, true);
     PERFORM @extschema@._require(COALESCE(timeout_milliseconds BETWEEN 100 AND 604800000, true),
         'timeout_milliseconds to be between 100 and 604800000', timeout_milliseconds::text);
     IF lease_tokens IS NULL OR array_position(lease_tokens, NULL) IS NOT NULL THEN

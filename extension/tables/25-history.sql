@@ -22,8 +22,7 @@ CREATE TABLE @extschema@.finished_job (
     attempts jsonb,
     error text,
     output jsonb,
-    payload jsonb NOT NULL,
-    CONSTRAINT finished_job_state_check CHECK (state IN ('complete', 'dead', 'cancelled'))
+    payload jsonb NOT NULL
 ) PARTITION BY LIST (slot);
 COMMENT ON TABLE @extschema@.finished_job IS
     'The history: jobs that are complete, dead or cancelled, for as long as their queue keeps them.';

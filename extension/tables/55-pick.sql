@@ -9,6 +9,7 @@ CREATE TYPE @extschema@.picked_job AS (
     headers jsonb,
     priority integer,
     group_key text,
+    start_after timestamptz,
     added_at timestamptz,
     timeout_milliseconds integer
 );
@@ -22,7 +23,8 @@ CREATE TYPE @extschema@.lane_visit AS (
     max_attempts integer,
     timeout_milliseconds integer,
     max_concurrency integer,
+    is_special boolean,
     quota integer
 );
 COMMENT ON TYPE @extschema@.lane_visit IS
-    'Internal: a lane that a pick visits, with the settings of its queue and how many jobs may be taken there.';
+    'Internal: a lane that a pick visits, with the settings of its queue and how many jobs may be taken there. is_special: it has groups or is restricted.';

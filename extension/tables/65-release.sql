@@ -1,3 +1,11 @@
+CREATE TYPE @extschema@.settle_rule AS (
+    slot integer,
+    has_groups boolean,
+    is_limited boolean
+);
+COMMENT ON TYPE @extschema@.settle_rule IS
+    'Internal: what the settings of its queue mean for a job that ends: its slot in the history, if it is kept, and what else is to be settled.';
+
 -- What a job leaves behind when it gives up its lease or its life: see _settle_tails.
 CREATE TYPE @extschema@.job_tail AS (
     job_id bigint,
