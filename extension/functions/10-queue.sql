@@ -15,7 +15,9 @@ BEGIN
         'queue_name to be 1 to 200 bytes long', queue_name);
     INSERT INTO @extschema@.queue AS q (queue_name)
     VALUES (_make_queue.queue_name)
-    ON CONFLICT ON CONSTRAINT queue_queue_name_key DO UPDATE SET is_dropped = false
+    ON CONFLICT ON CONSTRAINT queue_queue_name_key DO UPDATE SET
+        is_dropped = false,
+        created_at = CASE WHEN q.is_dropped THEN clock_timestamp() ELSE q.created_at END
     RETURNING q.queue_id INTO v_queue_id;
     IF NOT EXISTS (SELECT FROM @extschema@.lane AS l WHERE l.queue_id = v_queue_id) THEN
         INSERT INTO @extschema@.lane (queue_id, priority) VALUES (v_queue_id, 0);
@@ -281,7 +283,7 @@ $$;
 COMMENT ON FUNCTION @extschema@.resume_queue IS
     'Lets jobs of a paused queue be picked again. Raises JQ001 when the queue does not exist.';
 
--- Writes: deletes from job, unique_key.  Locks: the job rows, those being picked excepted.
+-- Writes: deletes from job, unique_key; group_hint.  Locks: the job rows, those being picked excepted.
 CREATE OR REPLACE FUNCTION @extschema@.purge_queue(queue_name text)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -299,7 +301,13 @@ BEGIN
             SELECT waiting.job_id FROM @extschema@.job AS waiting
             WHERE waiting.queue_id = v_queue_id AND waiting.lease_token IS NULL
             FOR UPDATE SKIP LOCKED)
-        RETURNING j.job_id, j.unique_key
+        RETURNING j.job_id, j.unique_key, j.group_key
+    ), hinted AS (
+        -- One that was being changed is still there, and may be held.
+        INSERT INTO @extschema@.group_hint (queue_id, group_key, due_at)
+        SELECT DISTINCT v_queue_id, gone.group_key, @extschema@._now()
+        FROM gone
+        WHERE gone.group_key IS NOT NULL
     ), freed AS (
         DELETE FROM @extschema@.unique_key AS k
         USING gone

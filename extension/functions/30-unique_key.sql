@@ -56,6 +56,8 @@ BEGIN
             IF FOUND THEN
                 IF v_replaced.held_by = 'group' THEN
                     PERFORM @extschema@._hint_group(queue_id, v_replaced.group_key, v_replaced.start_after);
+                ELSIF v_replaced.group_key IS NOT NULL AND v_replaced.start_after > @extschema@._now() THEN
+                    PERFORM @extschema@._give_way(v_holder.job_id);
                 END IF;
                 v_claimed := (v_holder.job_id, false);
                 CONTINUE;
@@ -84,6 +86,10 @@ RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_nestloop = on
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 BEGIN
     WITH ended AS (

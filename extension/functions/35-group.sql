@@ -173,6 +173,33 @@ $$;
 COMMENT ON FUNCTION @extschema@._let_groups_through IS
     'Internal: looks at the groups of the queue that have due hints until enough jobs are let through.';
 
+-- Writes: job.held_by; inserts into group_hint.  Locks: the caller has locked the job row.
+CREATE OR REPLACE FUNCTION @extschema@._give_way(job_id bigint)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    v_job record;
+BEGIN
+    UPDATE @extschema@.job AS j SET held_by = 'group'
+    FROM @extschema@.queue AS q
+    WHERE j.job_id = _give_way.job_id AND j.group_key IS NOT NULL AND j.held_by IS NULL
+      AND q.queue_id = j.queue_id AND q.max_concurrency_per_group IS NOT NULL
+      -- In a strict line a job that has failed keeps its turn, whenever it is tried again.
+      AND (q.group_order = 'loose' OR j.attempt = 0)
+    RETURNING j.queue_id, j.group_key, j.start_after INTO v_job;
+    IF FOUND THEN
+        PERFORM @extschema@._hint_group(v_job.queue_id, v_job.group_key, @extschema@._now());
+        PERFORM @extschema@._hint_group(v_job.queue_id, v_job.group_key, v_job.start_after);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._give_way IS
+    'Internal: has a waiting job that was let through, but is put off, give its turn to the next of its group.';
+
 -- Writes: job.held_by; inserts into group_hint.  Locks: the rows of the group jobs that wait.
 CREATE OR REPLACE FUNCTION @extschema@._apply_group_limit(queue_id integer, group_limit integer)
 RETURNS void
@@ -180,17 +207,19 @@ LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_now timestamptz := @extschema@._now();
 BEGIN
     IF group_limit IS NOT NULL THEN
         UPDATE @extschema@.job AS j SET held_by = 'group'
         WHERE j.queue_id = _apply_group_limit.queue_id AND j.group_key IS NOT NULL
           AND j.held_by IS NULL AND j.lease_token IS NULL;
     END IF;
+    -- One for each time at which one of them is due: a job that backs off has no other hint.
     INSERT INTO @extschema@.group_hint (queue_id, group_key, due_at)
-    SELECT _apply_group_limit.queue_id, j.group_key, min(j.start_after)
+    SELECT DISTINCT _apply_group_limit.queue_id, j.group_key, GREATEST(j.start_after, v_now)
     FROM @extschema@.job AS j
-    WHERE j.queue_id = _apply_group_limit.queue_id AND j.group_key IS NOT NULL AND j.held_by = 'group'
-    GROUP BY j.group_key;
+    WHERE j.queue_id = _apply_group_limit.queue_id AND j.group_key IS NOT NULL AND j.held_by = 'group';
     PERFORM @extschema@._wake_workers(ARRAY[queue_id]);
 END
 $$;

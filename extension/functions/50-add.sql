@@ -4,6 +4,7 @@ CREATE OR REPLACE FUNCTION @extschema@._check_add(
     start_after timestamptz,
     priority integer,
     max_attempts integer,
+    has_key boolean,
     on_conflict text,
     throttle_milliseconds bigint,
     timeout_milliseconds integer,
@@ -23,6 +24,8 @@ BEGIN
         'max_attempts to be between 1 and 1000', max_attempts::text);
     PERFORM @extschema@._require(on_conflict IN ('skip', 'replace', 'debounce', 'throttle'),
         'on_conflict to be one of skip, replace, debounce, throttle', on_conflict);
+    PERFORM @extschema@._require(has_key OR on_conflict = 'skip',
+        format('a unique_key with on_conflict %s', on_conflict), NULL);
     PERFORM @extschema@._require(
         CASE on_conflict WHEN 'throttle' THEN throttle_milliseconds BETWEEN 1 AND 31536000000
                          ELSE throttle_milliseconds IS NULL END,
@@ -89,7 +92,7 @@ BEGIN
     IF (start_after IS NULL AND priority = 0 AND max_attempts IS NULL AND on_conflict = 'skip'
         AND throttle_milliseconds IS NULL AND timeout_milliseconds IS NULL
         AND timeout_with_result IS NULL) IS NOT TRUE THEN
-        PERFORM @extschema@._check_add(start_after, priority, max_attempts, on_conflict,
+        PERFORM @extschema@._check_add(start_after, priority, max_attempts, unique_key IS NOT NULL, on_conflict,
             throttle_milliseconds, timeout_milliseconds, timeout_with_result);
     END IF;
     IF payload IS NULL OR jsonb_typeof(headers) <> 'object' OR octet_length(unique_key) NOT BETWEEN 1 AND 1000
@@ -200,7 +203,7 @@ BEGIN
         format('unique_keys to have %s elements', v_count), cardinality(unique_keys)::text);
     PERFORM @extschema@._require(group_keys IS NULL OR cardinality(group_keys) = v_count,
         format('group_keys to have %s elements', v_count), cardinality(group_keys)::text);
-    PERFORM @extschema@._check_add(start_after, priority, max_attempts, on_conflict,
+    PERFORM @extschema@._check_add(start_after, priority, max_attempts, unique_keys IS NOT NULL, on_conflict,
         throttle_milliseconds, timeout_milliseconds, timeout_with_result);
     PERFORM @extschema@._require(jsonb_typeof(headers) = 'object' OR headers IS NULL,
         'headers to be a json object', headers::text);

@@ -1,5 +1,6 @@
 -- Release: a worker gives a job back with its result, fenced by the lease token.
--- The order of locks is job, unique_key, running_job.
+-- The order of locks is job, unique_key, running_job; jobs in the order of job_id: the scan that the join
+-- of a batch is driven by.
 
 -- Writes: running_job, unique_key, group_hint.  Locks: rows of unique_key in the order of keys.
 CREATE OR REPLACE FUNCTION @extschema@._settle_tails(tails @extschema@.job_tail[], settled_at timestamptz)
@@ -163,7 +164,14 @@ DECLARE
 BEGIN
     WITH pause AS MATERIALIZED (
         SELECT g.job_id, g.error, q.max_concurrency IS NOT NULL AS is_limited,
-               q.max_concurrency_per_group IS NOT NULL AND q.group_order = 'loose' AS gives_turn_back,
+               -- A strict group keeps its turn, unless its limit was lowered meanwhile.
+               q.max_concurrency_per_group IS NOT NULL AND (q.group_order = 'loose' OR (
+                   SELECT count(*) FROM (
+                       SELECT FROM @extschema@.job AS in_line
+                       WHERE in_line.queue_id = j.queue_id AND in_line.group_key = j.group_key
+                         AND in_line.held_by IS NULL
+                       LIMIT q.max_concurrency_per_group + 1) AS counted
+                   ) > q.max_concurrency_per_group) AS gives_turn_back,
                settled_at + CASE
                    WHEN delay_milliseconds IS NOT NULL THEN delay_milliseconds * interval '1 millisecond'
                    WHEN outcome = 'paused' THEN interval '0'

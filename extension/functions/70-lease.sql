@@ -25,6 +25,7 @@ DECLARE
     v_untils timestamptz[];
     v_limited boolean;
     v_lost bigint[];
+    v_cancelled bigint[] := ARRAY[]::bigint[];
 BEGIN
     PERFORM @extschema@._check_release(job_ids, lease_tokens, 'paused', NULL, NULL, NULL, true);
     PERFORM @extschema@._require(COALESCE(timeout_milliseconds BETWEEN 100 AND 604800000, true),
@@ -36,12 +37,15 @@ BEGIN
     WITH extended AS (
         UPDATE @extschema@.job AS j SET
             lease_until = GREATEST(j.lease_until, v_now + COALESCE(
-                keep_jobs_alive.timeout_milliseconds, j.timeout_milliseconds, q.timeout_milliseconds)
+                keep_jobs_alive.timeout_milliseconds, j.timeout_milliseconds,
+                (SELECT q.timeout_milliseconds FROM @extschema@.queue AS q WHERE q.queue_id = j.queue_id))
                 * interval '1 millisecond')
-        FROM unnest(job_ids, lease_tokens) AS g (job_id, lease_token), @extschema@.queue AS q
+        FROM unnest(job_ids, lease_tokens) AS g (job_id, lease_token)
         WHERE j.job_id = ANY (keep_jobs_alive.job_ids) AND j.job_id = g.job_id
-          AND j.lease_token = g.lease_token AND q.queue_id = j.queue_id
-        RETURNING j.job_id, j.lease_until, q.max_concurrency IS NOT NULL AS is_limited
+          AND j.lease_token = g.lease_token
+        RETURNING j.job_id, j.lease_until,
+            (SELECT q.max_concurrency IS NOT NULL FROM @extschema@.queue AS q
+             WHERE q.queue_id = j.queue_id) AS is_limited
     )
     SELECT array_agg(e.job_id), array_agg(e.lease_until), bool_or(e.is_limited)
     INTO v_alive, v_untils, v_limited
@@ -53,15 +57,18 @@ BEGIN
         WHERE r.job_id = ANY (v_alive) AND r.job_id = e.job_id;
     END IF;
     v_lost := @extschema@._lost_leases(job_ids, COALESCE(v_alive, '{}'), skip_lost);
-
+    IF v_lost <> '{}' THEN
+        v_cancelled := ARRAY(SELECT f.job_id FROM @extschema@.finished_job AS f
+                             WHERE f.job_id = ANY (v_lost) AND f.state = 'cancelled');
+    END IF;
     RETURN QUERY
     SELECT g.job_id,
-           CASE WHEN e.job_id IS NOT NULL THEN 'running' WHEN f.job_id IS NOT NULL THEN 'cancelled' ELSE 'lost' END,
+           CASE WHEN e.job_id IS NOT NULL THEN 'running'
+                WHEN g.job_id = ANY (v_cancelled) THEN 'cancelled'
+                ELSE 'lost' END,
            e.lease_until
     FROM unnest(job_ids) WITH ORDINALITY AS g (job_id, place)
     LEFT JOIN unnest(v_alive, v_untils) AS e (job_id, lease_until) ON e.job_id = g.job_id
-    LEFT JOIN (SELECT DISTINCT c.job_id FROM @extschema@.finished_job AS c
-               WHERE c.job_id = ANY (v_lost) AND c.state = 'cancelled') AS f ON f.job_id = g.job_id
     ORDER BY g.place;
 END
 $$;

@@ -90,7 +90,7 @@ $$;
 COMMENT ON FUNCTION @extschema@.redrive_jobs IS
     'Brings dead jobs of a queue back to the line, the longest dead first, and returns their number. error_like: an ILIKE pattern for the last error. dead_since, dead_until: when they died. max_jobs: at most so many. preview => true only counts. Jobs whose unique_key is held by another are left. Raises JQ001 when the queue does not exist.';
 
--- Writes: job.start_after, group_hint.  Locks: the job row.
+-- Writes: job.start_after, job.held_by, group_hint.  Locks: the job row.
 CREATE OR REPLACE FUNCTION @extschema@.reschedule_job(job_id bigint, start_after timestamptz)
 RETURNS void
 LANGUAGE plpgsql
@@ -114,6 +114,8 @@ BEGIN
     END IF;
     IF v_job.held_by = 'group' THEN
         PERFORM @extschema@._hint_group(v_job.queue_id, v_job.group_key, v_job.start_after);
+    ELSIF v_job.group_key IS NOT NULL AND v_job.start_after > v_now THEN
+        PERFORM @extschema@._give_way(job_id);
     END IF;
     IF v_job.start_after <= v_now THEN
         PERFORM @extschema@._wake_workers(ARRAY[v_job.queue_id]);

@@ -1,6 +1,6 @@
 -- Maintenance: housekeeping that keeps tables small. Correctness never waits for it.
 
--- Writes: what _time_out_jobs writes; deletes from unique_key and idle_worker; truncates expired slots
+-- Writes: deletes from unique_key and idle_worker; truncates expired slots
 -- of finished_job.  Locks: a slot exclusively, if that is free within 100 milliseconds.
 CREATE OR REPLACE FUNCTION @extschema@.maintain()
 RETURNS @extschema@.maintenance
@@ -13,9 +13,6 @@ DECLARE
     v_now timestamptz := @extschema@._now();
     v_result @extschema@.maintenance;
 BEGIN
-    v_result.timed_out_jobs := @extschema@._time_out_jobs(ARRAY(
-        SELECT j.job_id FROM @extschema@.job AS j WHERE j.lease_until <= v_now LIMIT 10000));
-
     DELETE FROM @extschema@.unique_key AS k
     WHERE (k.queue_id, k.unique_key) IN (
         SELECT old.queue_id, old.unique_key FROM @extschema@.unique_key AS old
@@ -35,7 +32,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.maintain IS
-    'Settles leases that ran out, forgets throttles that are over and workers that are gone, and empties the history of the days that expired. Returns how much of each. Never needed for a job to run; workers call it about each minute.';
+    'Forgets throttles that are over and workers that are gone, and empties the history of the days that expired. Returns how much of each. Never needed for a job to run; workers call it about each minute.';
 
 -- Writes: history_slot; truncates slots of finished_job.
 -- Locks: each slot exclusively until the transaction ends; gives a slot up after 100 milliseconds.

@@ -1,5 +1,4 @@
 CREATE TYPE @extschema@.maintenance AS (
-    timed_out_jobs integer,
     expired_unique_keys integer,
     gone_idle_workers integer,
     emptied_history_slots integer
