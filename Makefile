@@ -17,7 +17,7 @@ REGRESS_OPTS   = --inputdir=test --outputdir=test/output --load-extension=pgtap 
 ISOLATION      = $(sort $(patsubst test/specs/%.spec,%,$(wildcard test/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test --outputdir=test/output/isolation --load-extension=pgq
 
-.PHONY: all install installcheck uninstall clean test demo bundle check-version check-layout help not-foreign uninstall-doc test/output
+.PHONY: all install installcheck uninstall clean test demo bundle check-version check-layout check-doc help not-foreign uninstall-doc test/output
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 
@@ -39,7 +39,8 @@ endif
 $(SCRIPT): extension/header.extension.sql extension/header.install.sql $(SOURCES) extension/footer.extension.sql pgq.control
 $(PLAIN): extension/header.plain.sql extension/header.install.sql $(SOURCES)
 $(SCRIPT) $(PLAIN): Makefile extension/tables extension/functions
-	awk 'FNR == 1 { print (NR > 1 ? "\n" : "") "-- " FILENAME }  { print }' $(filter %.sql,$^) > $@
+	@echo 'make $@'
+	@awk 'FNR == 1 { print (NR > 1 ? "\n" : "") "-- " FILENAME }  { print }' $(filter %.sql,$^) > $@
 
 install: not-foreign ## install the extension (as a user who may write to PostgreSQL's directories)
 installcheck: test/output ## pgTAP and isolation tests on the running server (PGHOST, PGPORT, PGUSER)
@@ -78,9 +79,10 @@ sdk-ts/node_modules/.package-lock.json: sdk-ts/package-lock.json
 # What PGlite unpacks before CREATE EXTENSION pgq.
 bundle: $(BUNDLE) ## build the tarball for PGlite
 $(BUNDLE): pgq.control $(SCRIPT)
-	rm -rf $@.tmp && mkdir -p $@.tmp/share/postgresql/extension
-	cp $^ $@.tmp/share/postgresql/extension
-	COPYFILE_DISABLE=1 tar --format=ustar -czf $@ -C $@.tmp share && rm -r $@.tmp
+	@echo 'make $@'
+	@rm -rf $@.tmp && mkdir -p $@.tmp/share/postgresql/extension
+	@cp $^ $@.tmp/share/postgresql/extension
+	@COPYFILE_DISABLE=1 tar --format=ustar -czf $@ -C $@.tmp share && rm -r $@.tmp
 
 check-version: ## compare all copies of the version with pgq.control
 	@check() { [ "$$2" = '$(PGQ_VERSION)' ] || { echo "$$1 says version \"$$2\", pgq.control $(PGQ_VERSION)" >&2; exit 1; }; }; \
@@ -103,6 +105,15 @@ check-layout: ## one function, one file; one domain, one number; functions/ can 
 	  name=$${file##*/}; set -- extension/functions/*-$${name#*-}; \
 	  [ ! -e "$$1" ] || [ "$${1##*/}" = "$$name" ] || { echo "$$file and $$1 have different numbers" >&2; exit 1; }; \
 	done
+
+# A signature in one line, as the sources have it and as the page shows it; what stands once is not in both.
+SIGNATURE = on { line = line $$0 " " } on && /^RETURNS/ { gsub("@extschema@", "pgq", line); print line; line = ""; on = 0 }
+check-doc: ## extension/doc/pgq.md shows each public function as it is
+	@differ=$$({ \
+	  awk 'sub(/^CREATE OR REPLACE FUNCTION @extschema@[.]/, "pgq.") && /^pgq[.][a-z]/ { on = 1 } $(SIGNATURE)' extension/functions/*.sql; \
+	  awk '/^pgq[.][a-z_]+[(]/ { on = 1 } $(SIGNATURE)' extension/doc/pgq.md; \
+	} | sort | uniq -u); \
+	[ -z "$$differ" ] || { printf '%s\n' "$$differ" "only in one of extension/functions and extension/doc/pgq.md" >&2; exit 1; }
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile

@@ -45,7 +45,7 @@ BEGIN
       -- An add that was under way when the queue was dropped has brought it back.
       AND (NOT q.is_dropped OR EXISTS (SELECT FROM @extschema@.job AS j WHERE j.queue_id = q.queue_id));
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'queue "%" not found', queue_name
+        RAISE EXCEPTION 'queue "%" not found', left(queue_name, 200)
             USING ERRCODE = 'JQ001', HINT = 'add_job and set_queue_config make a queue.';
     END IF;
     IF v_is_restricted THEN

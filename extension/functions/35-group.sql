@@ -200,7 +200,8 @@ $$;
 COMMENT ON FUNCTION @extschema@._give_way IS
     'Internal: has a waiting job that was let through, but is put off, give its turn to the next of its group.';
 
--- Writes: job.held_by; inserts into group_hint.  Locks: the rows of the group jobs that wait.
+-- Writes: job.held_by, job.start_after; inserts into group_hint.
+-- Locks: the rows of the group jobs that wait.
 CREATE OR REPLACE FUNCTION @extschema@._apply_group_limit(queue_id integer, group_limit integer)
 RETURNS void
 LANGUAGE plpgsql
@@ -211,7 +212,10 @@ DECLARE
     v_now timestamptz := @extschema@._now();
 BEGIN
     IF group_limit IS NOT NULL THEN
-        UPDATE @extschema@.job AS j SET held_by = 'group'
+        -- One that was let through has the time of that: held again, it goes before those that waited.
+        UPDATE @extschema@.job AS j SET
+            held_by = 'group',
+            start_after = CASE WHEN j.attempt = 0 AND j.start_after <= v_now THEN j.added_at ELSE j.start_after END
         WHERE j.queue_id = _apply_group_limit.queue_id AND j.group_key IS NOT NULL
           AND j.held_by IS NULL AND j.lease_token IS NULL;
     END IF;

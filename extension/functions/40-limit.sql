@@ -119,19 +119,32 @@ COMMENT ON FUNCTION @extschema@._apply_limit IS
     'Internal: begins to count the running jobs of a queue that gets a max_concurrency, or stops it.';
 
 -- Writes: inserts into running_job.  Locks: the caller's pick has locked the queue.
-CREATE OR REPLACE FUNCTION @extschema@._count_as_running(job_ids bigint[])
+CREATE OR REPLACE FUNCTION @extschema@._count_as_running(
+    queue_id integer,
+    priority smallint,
+    began_from @extschema@.watermark,
+    picked_at timestamptz,
+    picked integer
+)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = on
 AS $$
 BEGIN
     INSERT INTO @extschema@.running_job AS r (queue_id, job_id, lease_until)
     SELECT j.queue_id, j.job_id, j.lease_until
     FROM @extschema@.job AS j
-    WHERE j.job_id = ANY (job_ids)
-    ON CONFLICT ON CONSTRAINT running_job_pkey DO UPDATE SET lease_until = EXCLUDED.lease_until;
+    WHERE j.queue_id = _count_as_running.queue_id AND j.priority = _count_as_running.priority
+      AND j.held_by IS NULL
+      AND (j.start_after, j.job_id) >= (began_from.from_at, began_from.from_id)
+      AND j.start_after <= _count_as_running.picked_at
+      AND j.picked_at = _count_as_running.picked_at AND j.lease_token IS NOT NULL
+      AND NOT EXISTS (SELECT FROM @extschema@.running_job AS counted WHERE counted.job_id = j.job_id)
+    ORDER BY j.start_after, j.job_id
+    LIMIT picked;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._count_as_running IS
-    'Internal: counts these picked jobs against the max_concurrency of their queue.';
+    'Internal: counts the jobs of a lane that were picked now against the max_concurrency of their queue.';

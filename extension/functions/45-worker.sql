@@ -53,6 +53,8 @@ BEGIN
         'worker to be 1 to 200 bytes long', worker);
     PERFORM @extschema@._require(idle_milliseconds BETWEEN 0 AND 3600000,
         'idle_milliseconds to be between 0 and 3600000', idle_milliseconds::text);
+    PERFORM @extschema@._check_access(
+        ARRAY(SELECT q.queue_id FROM @extschema@.queue AS q WHERE q.queue_name = ANY (queue_names)), 'worker');
     v_until := v_now + idle_milliseconds * interval '1 millisecond';
 
     INSERT INTO @extschema@.idle_worker AS w (queue_id, worker, until)

@@ -58,6 +58,41 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@._check_size IS 'Internal: raises 54000 when a payload or headers are too large.';
 
+-- Writes: queue and lane, when they are new.
+CREATE OR REPLACE FUNCTION @extschema@._prepare_add(
+    queue_name text,
+    priority integer,
+    payload_bytes integer,
+    headers_bytes integer
+)
+RETURNS integer
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_queue record;
+BEGIN
+    PERFORM @extschema@._make_queue(queue_name)
+    WHERE NOT EXISTS (SELECT FROM @extschema@.queue AS q
+                      WHERE q.queue_name = _prepare_add.queue_name AND NOT q.is_dropped);
+    SELECT q.queue_id, q.max_payload_bytes, q.is_restricted INTO v_queue
+    FROM @extschema@.queue AS q WHERE q.queue_name = _prepare_add.queue_name;
+    IF v_queue.is_restricted THEN
+        PERFORM @extschema@._check_access(ARRAY[v_queue.queue_id], 'producer');
+    END IF;
+    PERFORM @extschema@._check_size('payload', payload_bytes, v_queue.max_payload_bytes);
+    PERFORM @extschema@._check_size('headers', headers_bytes, v_queue.max_payload_bytes);
+    INSERT INTO @extschema@.lane (queue_id, priority)
+    SELECT v_queue.queue_id, _prepare_add.priority
+    WHERE NOT EXISTS (SELECT FROM @extschema@.lane AS l
+                      WHERE l.queue_id = v_queue.queue_id AND l.priority = _prepare_add.priority);
+    RETURN v_queue.queue_id;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._prepare_add IS
+    'Internal: makes the queue and the lane if they are missing and returns the queue_id; raises 42501 or 54000 when the queue does not take such a job.';
+
 -- Writes: inserts into job; lane, unique_key, group_hint and queue when they need it.
 -- Locks: nothing, unless unique_key is given: see _claim_key.
 CREATE OR REPLACE FUNCTION @extschema@.add_job(
@@ -84,77 +119,66 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_now timestamptz := @extschema@._now();
-    v_queue record;
-    v_added @extschema@.added_job;
-    v_held_by text;
+    v_claimed @extschema@.added_job;
+    v_new record;
+    v_is_prepared boolean := false;
 BEGIN
     -- The checks are made in one expression first: a call costs more than all of them.
-    IF (start_after IS NULL AND priority = 0 AND max_attempts IS NULL AND on_conflict = 'skip'
-        AND throttle_milliseconds IS NULL AND timeout_milliseconds IS NULL
-        AND timeout_with_result IS NULL) IS NOT TRUE THEN
+    IF (payload IS NOT NULL AND start_after IS NULL AND priority = 0 AND max_attempts IS NULL
+        AND unique_key IS NULL AND on_conflict = 'skip' AND throttle_milliseconds IS NULL AND group_key IS NULL
+        AND timeout_milliseconds IS NULL AND timeout_with_result IS NULL AND headers IS NULL) IS NOT TRUE THEN
         PERFORM @extschema@._check_add(start_after, priority, max_attempts, unique_key IS NOT NULL, on_conflict,
             throttle_milliseconds, timeout_milliseconds, timeout_with_result);
-    END IF;
-    IF payload IS NULL OR jsonb_typeof(headers) <> 'object' OR octet_length(unique_key) NOT BETWEEN 1 AND 1000
-       OR octet_length(group_key) NOT BETWEEN 1 AND 1000 THEN
         PERFORM @extschema@._require(payload IS NOT NULL, 'payload', payload::text);
         PERFORM @extschema@._require(jsonb_typeof(headers) = 'object' OR headers IS NULL,
             'headers to be a json object', headers::text);
-        PERFORM @extschema@._require(octet_length(unique_key) BETWEEN 1 AND 1000 OR unique_key IS NULL,
-            'unique_key to be 1 to 1000 bytes long', unique_key);
-        PERFORM @extschema@._require(false, 'group_key to be 1 to 1000 bytes long', group_key);
+        PERFORM @extschema@._check_keys('unique_key', ARRAY[unique_key]);
+        PERFORM @extschema@._check_keys('group_key', ARRAY[group_key]);
+    END IF;
+    IF unique_key IS NOT NULL THEN
+        v_claimed := @extschema@._claim_key(
+            @extschema@._prepare_add(queue_name, priority, pg_column_size(payload), pg_column_size(headers)),
+            unique_key, on_conflict, throttle_milliseconds, payload, headers, start_after);
+        IF NOT v_claimed.is_new THEN
+            RETURN v_claimed;
+        END IF;
     END IF;
 
     LOOP
-        SELECT q.queue_id, q.max_payload_bytes, q.max_concurrency_per_group, q.is_restricted, q.is_dropped,
-               EXISTS (SELECT FROM @extschema@.lane AS l
-                       WHERE l.queue_id = q.queue_id AND l.priority = add_job.priority) AS has_lane,
-               EXISTS (SELECT FROM @extschema@.idle_worker AS w
-                       WHERE w.queue_id = q.queue_id AND w.until > v_now) AS has_idle_worker
-        INTO v_queue
+        INSERT INTO @extschema@.job AS j (
+            job_id, queue_id, priority, start_after, added_at, max_attempts, held_by, group_key, unique_key,
+            timeout_milliseconds, timeout_with_result, headers, payload)
+        OVERRIDING SYSTEM VALUE
+        SELECT COALESCE(v_claimed.job_id, nextval('@extschema@.job_job_id_seq'::regclass)),
+            q.queue_id, add_job.priority, COALESCE(add_job.start_after, v_now), v_now, add_job.max_attempts,
+            CASE WHEN add_job.group_key IS NOT NULL AND q.max_concurrency_per_group IS NOT NULL THEN 'group' END,
+            add_job.group_key, add_job.unique_key, add_job.timeout_milliseconds,
+            add_job.timeout_with_result, add_job.headers, add_job.payload
         FROM @extschema@.queue AS q
-        WHERE q.queue_name = add_job.queue_name;
-        EXIT WHEN NOT v_queue.is_dropped;
-        PERFORM @extschema@._make_queue(queue_name);
+        WHERE q.queue_name = add_job.queue_name
+          AND (v_is_prepared OR (
+              NOT q.is_dropped AND NOT q.is_restricted
+              AND GREATEST(pg_column_size(add_job.payload), pg_column_size(add_job.headers)) <= q.max_payload_bytes
+              AND (SELECT true FROM @extschema@.lane AS l
+                   WHERE l.queue_id = q.queue_id AND l.priority = add_job.priority LIMIT 1)))
+        RETURNING j.job_id, j.queue_id, j.held_by,
+            (SELECT true FROM @extschema@.idle_worker AS w
+             WHERE w.queue_id = j.queue_id AND w.until > v_now LIMIT 1) AS has_idle_worker
+        INTO v_new;
+        EXIT WHEN FOUND;
+        -- The queue or the lane is missing, or the queue does not take this job.
+        PERFORM @extschema@._prepare_add(
+            queue_name, priority, pg_column_size(payload), pg_column_size(headers));
+        v_is_prepared := true;
     END LOOP;
-    IF v_queue.is_restricted THEN
-        PERFORM @extschema@._check_access(ARRAY[v_queue.queue_id], 'producer');
-    END IF;
-    IF GREATEST(pg_column_size(payload), pg_column_size(headers)) > v_queue.max_payload_bytes THEN
-        PERFORM @extschema@._check_size('payload', pg_column_size(payload), v_queue.max_payload_bytes);
-        PERFORM @extschema@._check_size('headers', pg_column_size(headers), v_queue.max_payload_bytes);
-    END IF;
 
-    IF unique_key IS NOT NULL THEN
-        v_added := @extschema@._claim_key(v_queue.queue_id, unique_key, on_conflict,
-            throttle_milliseconds, payload, headers, start_after);
-        IF NOT v_added.is_new THEN
-            RETURN v_added;
-        END IF;
+    IF v_new.held_by IS NOT NULL THEN
+        PERFORM @extschema@._hint_group(v_new.queue_id, group_key, COALESCE(start_after, v_now));
     END IF;
-    IF NOT v_queue.has_lane THEN
-        INSERT INTO @extschema@.lane (queue_id, priority) VALUES (v_queue.queue_id, add_job.priority);
-    END IF;
-    IF group_key IS NOT NULL AND v_queue.max_concurrency_per_group IS NOT NULL THEN
-        v_held_by := 'group';
-        PERFORM @extschema@._hint_group(v_queue.queue_id, group_key, COALESCE(start_after, v_now));
-    END IF;
-
-    INSERT INTO @extschema@.job AS j (
-        job_id, queue_id, priority, start_after, added_at, max_attempts, held_by, group_key, unique_key,
-        timeout_milliseconds, timeout_with_result, headers, payload)
-    OVERRIDING SYSTEM VALUE
-    VALUES (
-        COALESCE(v_added.job_id, nextval('@extschema@.job_job_id_seq'::regclass)),
-        v_queue.queue_id, add_job.priority, COALESCE(add_job.start_after, v_now), v_now,
-        add_job.max_attempts, v_held_by, add_job.group_key, add_job.unique_key,
-        add_job.timeout_milliseconds, add_job.timeout_with_result, add_job.headers, add_job.payload)
-    RETURNING j.job_id, true INTO v_added;
-
-    IF v_queue.has_idle_worker AND (start_after IS NULL OR start_after <= v_now) THEN
+    IF v_new.has_idle_worker AND COALESCE(start_after <= v_now, true) THEN
         PERFORM pg_notify('pgq_' || '@extschema@.job'::regclass::oid, queue_name);
     END IF;
-    RETURN v_added;
+    RETURN (v_new.job_id, true)::@extschema@.added_job;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.add_job IS
@@ -191,9 +215,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_now timestamptz := @extschema@._now();
-    v_queue record;
+    v_queue_id integer;
     v_count integer := cardinality(payloads);
-    v_largest integer;
     v_job_ids bigint[];
 BEGIN
     PERFORM @extschema@._require(payloads IS NOT NULL, 'payloads', NULL);
@@ -208,37 +231,23 @@ BEGIN
     PERFORM @extschema@._require(jsonb_typeof(headers) = 'object' OR headers IS NULL,
         'headers to be a json object', headers::text);
     PERFORM @extschema@._require(array_position(payloads, NULL) IS NULL, 'every payload', NULL);
-    PERFORM @extschema@._check_keys('unique_keys', unique_keys);
-    PERFORM @extschema@._check_keys('group_keys', group_keys);
+    PERFORM @extschema@._check_keys('each of unique_keys', unique_keys);
+    PERFORM @extschema@._check_keys('each of group_keys', group_keys);
 
-    PERFORM @extschema@._make_queue(queue_name)
-    WHERE NOT EXISTS (SELECT FROM @extschema@.queue AS q
-                      WHERE q.queue_name = add_jobs.queue_name AND NOT q.is_dropped);
-    SELECT q.queue_id, q.max_payload_bytes, q.max_concurrency_per_group, q.is_restricted INTO v_queue
-    FROM @extschema@.queue AS q WHERE q.queue_name = add_jobs.queue_name;
-    IF v_queue.is_restricted THEN
-        PERFORM @extschema@._check_access(ARRAY[v_queue.queue_id], 'producer');
-    END IF;
-    SELECT max(pg_column_size(p.payload)) INTO v_largest FROM unnest(payloads) AS p (payload);
-    PERFORM @extschema@._check_size('payload', v_largest, v_queue.max_payload_bytes);
-    PERFORM @extschema@._check_size('headers', pg_column_size(headers), v_queue.max_payload_bytes);
+    v_queue_id := @extschema@._prepare_add(queue_name, priority,
+        (SELECT max(pg_column_size(p.payload)) FROM unnest(payloads) AS p (payload)), pg_column_size(headers));
     IF v_count = 0 THEN
         RETURN ARRAY[]::bigint[];
     END IF;
-    IF NOT EXISTS (SELECT FROM @extschema@.lane AS l
-                   WHERE l.queue_id = v_queue.queue_id AND l.priority = add_jobs.priority) THEN
-        INSERT INTO @extschema@.lane (queue_id, priority) VALUES (v_queue.queue_id, add_jobs.priority);
-    END IF;
-
     IF unique_keys IS NOT NULL THEN
-        v_job_ids := @extschema@._claim_keys(v_queue.queue_id, unique_keys, on_conflict,
+        v_job_ids := @extschema@._claim_keys(v_queue_id, unique_keys, on_conflict,
             throttle_milliseconds, payloads, headers, start_after);
     END IF;
-    v_job_ids := @extschema@._insert_jobs(v_queue.queue_id, v_job_ids, payloads, unique_keys, group_keys,
-        v_queue.max_concurrency_per_group IS NOT NULL, COALESCE(start_after, v_now), v_now,
-        priority, max_attempts, timeout_milliseconds, timeout_with_result, headers);
+    v_job_ids := @extschema@._insert_jobs(v_queue_id, v_job_ids, payloads, unique_keys, group_keys,
+        COALESCE(start_after, v_now), v_now, priority, max_attempts, timeout_milliseconds,
+        timeout_with_result, headers);
     IF start_after IS NULL OR start_after <= v_now THEN
-        PERFORM @extschema@._wake_workers(ARRAY[v_queue.queue_id]);
+        PERFORM @extschema@._wake_workers(ARRAY[v_queue_id]);
     END IF;
     RETURN v_job_ids;
 END
@@ -257,7 +266,7 @@ DECLARE
 BEGIN
     SELECT k.key INTO v_bad FROM unnest(keys) AS k (key) WHERE octet_length(k.key) NOT BETWEEN 1 AND 1000 LIMIT 1;
     IF FOUND THEN
-        PERFORM @extschema@._require(false, format('each of %s to be 1 to 1000 bytes long', name), v_bad);
+        PERFORM @extschema@._require(false, format('%s to be 1 to 1000 bytes long', name), v_bad);
     END IF;
 END
 $$;
@@ -270,7 +279,6 @@ CREATE OR REPLACE FUNCTION @extschema@._insert_jobs(
     payloads jsonb[],
     unique_keys text[],
     group_keys text[],
-    holds_groups boolean,
     start_after timestamptz,
     added_at timestamptz,
     priority integer,
@@ -286,6 +294,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_job_ids bigint[];
+    v_holds_groups boolean;
 BEGIN
     IF claimed_ids IS NULL AND group_keys IS NULL THEN
         WITH new AS (
@@ -302,6 +311,8 @@ BEGIN
         RETURN v_job_ids;
     END IF;
 
+    SELECT q.max_concurrency_per_group IS NOT NULL INTO v_holds_groups
+    FROM @extschema@.queue AS q WHERE q.queue_id = _insert_jobs.queue_id;
     -- A negative id is that of a job that holds the key already: nothing is inserted for it.
     v_job_ids := COALESCE(claimed_ids, ARRAY(
         SELECT nextval('@extschema@.job_job_id_seq'::regclass)
@@ -312,11 +323,11 @@ BEGIN
     OVERRIDING SYSTEM VALUE
     SELECT p.job_id, _insert_jobs.queue_id, _insert_jobs.priority, _insert_jobs.start_after,
         _insert_jobs.added_at, _insert_jobs.max_attempts,
-        CASE WHEN holds_groups AND p.group_key IS NOT NULL THEN 'group' END, p.group_key, p.unique_key,
+        CASE WHEN v_holds_groups AND p.group_key IS NOT NULL THEN 'group' END, p.group_key, p.unique_key,
         _insert_jobs.timeout_milliseconds, _insert_jobs.timeout_with_result, _insert_jobs.headers, p.payload
     FROM unnest(v_job_ids, payloads, unique_keys, group_keys) AS p (job_id, payload, unique_key, group_key)
     WHERE p.job_id > 0;
-    IF holds_groups THEN
+    IF v_holds_groups THEN
         INSERT INTO @extschema@.group_hint (queue_id, group_key, due_at)
         SELECT DISTINCT _insert_jobs.queue_id, p.group_key, _insert_jobs.start_after
         FROM unnest(group_keys) AS p (group_key)

@@ -10,84 +10,8 @@ RETURN pg_catalog.concat('pgq.lane_', '@extschema@.job'::regclass::oid, '_', que
 COMMENT ON FUNCTION @extschema@._lane_mark IS
     'Internal: the name of the setting that keeps the watermark of a lane. Without a search_path of its own, so that it is inlined.';
 
--- How many jobs to take from each lane so that together they are the oldest of their priority. Looks,
--- without locks, at as many jobs as are wanted in each lane; of more than eight lanes only at a share.
-CREATE OR REPLACE FUNCTION @extschema@._share_out(
-    lanes @extschema@.lane_visit[],
-    wanted integer,
-    at timestamptz
-)
-RETURNS @extschema@.lane_visit[]
-LANGUAGE plpgsql
-VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET plan_cache_mode = force_generic_plan
-AS $$
-DECLARE
-    v_depth integer := CASE WHEN cardinality(lanes) <= 8 THEN wanted
-                            ELSE GREATEST(1, wanted * 8 / cardinality(lanes)) END;
-    v_began timestamptz := clock_timestamp();
-    v_visits @extschema@.lane_visit[] := ARRAY[]::@extschema@.lane_visit[];
-    v_lane record;
-    v_seen integer := 0;
-    v_is_slow boolean;
-    v_took interval;
-BEGIN
-    FOR v_lane IN
-        WITH seen AS MATERIALIZED (
-            SELECT v.place, w.is_set, c.start_after, c.job_id,
-                   row_number() OVER (ORDER BY v.priority DESC, c.start_after, c.job_id) AS rank
-            FROM unnest(lanes) WITH ORDINALITY
-                AS v (queue_id, queue_name, priority, max_attempts, timeout_milliseconds,
-                      max_concurrency, is_special, quota, place)
-            CROSS JOIN LATERAL @extschema@._watermark(@extschema@._lane_mark(v.queue_id, v.priority), at) AS w
-            LEFT JOIN LATERAL (
-                SELECT j.start_after, j.job_id
-                FROM @extschema@.job AS j
-                WHERE j.queue_id = v.queue_id AND j.priority = v.priority AND j.held_by IS NULL
-                  AND (j.start_after, j.job_id) >= (w.from_at, w.from_id)
-                  AND j.start_after <= at
-                  AND (j.lease_until IS NULL OR j.lease_until <= at)
-                ORDER BY j.start_after, j.job_id
-                LIMIT v_depth
-            ) AS c ON true
-        )
-        SELECT s.place, bool_and(s.is_set) AS is_set, count(s.job_id) AS found, min(s.start_after) AS found_at,
-               count(s.job_id) FILTER (WHERE s.rank <= wanted)::integer AS quota
-        FROM seen AS s
-        GROUP BY s.place
-        ORDER BY s.place
-    LOOP
-        v_took := clock_timestamp() - v_began;
-        v_is_slow := v_took > interval '0.3 milliseconds'
-            + (cardinality(lanes) + LEAST(v_depth, wanted)) * interval '20 microseconds';
-        IF v_is_slow THEN
-            PERFORM @extschema@._note_scan(
-                @extschema@._lane_mark(lanes[v_lane.place].queue_id, lanes[v_lane.place].priority),
-                v_lane.is_set, true, v_took,
-                COALESCE(v_lane.found_at, at - interval '100 milliseconds'), 0, at);
-        END IF;
-        v_seen := v_seen + v_lane.found;
-        IF v_lane.quota > 0 THEN
-            lanes[v_lane.place].quota := v_lane.quota;
-            v_visits := v_visits || lanes[v_lane.place];
-        END IF;
-        lanes[v_lane.place].quota := CASE WHEN v_lane.found > 0 THEN wanted ELSE 0 END;
-    END LOOP;
-    -- Where others were faster, or a share was too small, what is left is taken wherever it is.
-    IF v_seen >= LEAST(wanted, v_depth) THEN
-        v_visits := v_visits || lanes;
-    END IF;
-    RETURN v_visits;
-END
-$$;
-COMMENT ON FUNCTION @extschema@._share_out IS
-    'Internal: the visits of a pick that has several lanes to choose from, in order, each with its quota.';
-
--- Writes, locks: what _let_groups_through does, for queues with groups.
-CREATE OR REPLACE FUNCTION @extschema@._plan_visits(queue_names text[], wanted integer)
+-- Writes, locks: what _prepare_queue does.
+CREATE OR REPLACE FUNCTION @extschema@._lanes_to_visit(queue_names text[], wanted integer)
 RETURNS @extschema@.lane_visit[]
 LANGUAGE plpgsql
 VOLATILE
@@ -96,31 +20,28 @@ DECLARE
     v_now timestamptz := @extschema@._now();
     v_lanes @extschema@.lane_visit[];
     v_lane @extschema@.lane_visit;
-    v_is_ready integer := 0;
+    v_prepared integer := 0;
 BEGIN
     -- OFFSET 0 keeps the join as it is written: a look into lane for each queue.
     v_lanes := ARRAY(
         SELECT ROW(q.queue_id, q.queue_name, l.priority, q.max_attempts, q.timeout_milliseconds,
-                   q.max_concurrency, q.has_groups OR q.is_restricted, wanted)::@extschema@.lane_visit
+                   q.max_concurrency, q.has_groups OR q.is_restricted)::@extschema@.lane_visit
         FROM @extschema@.queue AS q
         CROSS JOIN LATERAL (SELECT known.priority FROM @extschema@.lane AS known
                             WHERE known.queue_id = q.queue_id OFFSET 0) AS l
         WHERE q.queue_name = ANY (queue_names) AND (q.paused_until IS NULL OR q.paused_until <= v_now)
         ORDER BY l.priority DESC, q.queue_id);
     FOREACH v_lane IN ARRAY v_lanes LOOP
-        IF v_lane.is_special AND v_lane.queue_id <> v_is_ready THEN
+        IF v_lane.is_special AND v_lane.queue_id <> v_prepared THEN
             PERFORM @extschema@._prepare_queue(v_lane.queue_id, wanted);
-            v_is_ready := v_lane.queue_id;
+            v_prepared := v_lane.queue_id;
         END IF;
     END LOOP;
-    IF cardinality(queue_names) > 1 AND cardinality(v_lanes) > 1 THEN
-        v_lanes := @extschema@._share_out(v_lanes, wanted, @extschema@._now());
-    END IF;
     RETURN v_lanes;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._plan_visits IS
-    'Internal: the lanes that a pick visits, in order. Inherits the settings of pick_jobs, because each SET costs a single pick.';
+COMMENT ON FUNCTION @extschema@._lanes_to_visit IS
+    'Internal: the lanes of these queues, the highest priority first. Inherits the settings of pick_jobs, because each SET costs a single pick.';
 
 -- Writes, locks: as _let_groups_through.
 CREATE OR REPLACE FUNCTION @extschema@._prepare_queue(queue_id integer, wanted integer)
@@ -146,6 +67,102 @@ $$;
 COMMENT ON FUNCTION @extschema@._prepare_queue IS
     'Internal: what a pick does first with a queue that is restricted or has groups.';
 
+-- Writes: a watermark of the session.
+CREATE OR REPLACE FUNCTION @extschema@._note_lane_scan(
+    lane @extschema@.lane_visit,
+    mark text,
+    began_from @extschema@.watermark,
+    picked_at timestamptz,
+    has_picked boolean,
+    is_slow boolean,
+    took interval
+)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_first_at timestamptz;
+    v_first_id bigint;
+BEGIN
+    -- What was picked is not handed from the pick to here, which would cost every pick: a slow one looks again.
+    IF is_slow AND has_picked THEN
+        SELECT j.start_after, j.job_id INTO v_first_at, v_first_id
+        FROM @extschema@.job AS j
+        WHERE j.queue_id = lane.queue_id AND j.priority = lane.priority AND j.held_by IS NULL
+          AND (j.start_after, j.job_id) >= (began_from.from_at, began_from.from_id)
+          AND j.start_after <= _note_lane_scan.picked_at
+          AND j.picked_at = _note_lane_scan.picked_at
+        ORDER BY j.start_after, j.job_id
+        LIMIT 1;
+    END IF;
+    PERFORM @extschema@._note_scan(mark, began_from.is_set, is_slow, took,
+        COALESCE(v_first_at, picked_at - interval '100 milliseconds'), COALESCE(v_first_id, 0), picked_at);
+END
+$$;
+COMMENT ON FUNCTION @extschema@._note_lane_scan IS
+    'Internal: moves the watermark of a lane to the first job that this pick took.';
+
+-- How many jobs to take from each queue so that together they are the first in line. Looks, without
+-- locks, at as many jobs of each lane as are wanted; of more than eight lanes of one priority only at a share.
+-- Writes, locks: what _prepare_queue does.
+CREATE OR REPLACE FUNCTION @extschema@._share_out(queue_names text[], wanted integer)
+RETURNS SETOF @extschema@.queue_share
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_nestloop = on
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    v_lanes @extschema@.lane_visit[] := @extschema@._lanes_to_visit(queue_names, wanted);
+    v_now timestamptz := @extschema@._now();
+    v_began timestamptz := clock_timestamp();
+    v_slow_at timestamptz := v_began + interval '0.3 milliseconds'
+        + (cardinality(v_lanes) + wanted) * interval '20 microseconds';
+    v_lane record;
+BEGIN
+    FOR v_lane IN
+        WITH seen AS MATERIALIZED (
+            SELECT v.queue_name, @extschema@._lane_mark(v.queue_id, v.priority) AS mark, w.is_set,
+                   c.start_after, c.job_id,
+                   row_number() OVER (ORDER BY c.job_id IS NULL, v.priority DESC, c.start_after, c.job_id) AS rank
+            FROM (SELECT l.queue_id, l.queue_name, l.priority,
+                         GREATEST(1, wanted * LEAST(1, 8.0 / count(*) OVER (PARTITION BY l.priority)))::integer AS depth
+                  FROM unnest(v_lanes) AS l) AS v
+            CROSS JOIN LATERAL @extschema@._watermark(@extschema@._lane_mark(v.queue_id, v.priority), v_now) AS w
+            LEFT JOIN LATERAL (
+                SELECT j.start_after, j.job_id
+                FROM @extschema@.job AS j
+                WHERE j.queue_id = v.queue_id AND j.priority = v.priority AND j.held_by IS NULL
+                  AND (j.start_after, j.job_id) >= (w.from_at, w.from_id)
+                  AND j.start_after <= v_now
+                  AND (j.lease_until IS NULL OR j.lease_until <= v_now)
+                ORDER BY j.start_after, j.job_id
+                LIMIT v.depth
+            ) AS c ON true
+        )
+        SELECT s.queue_name, s.mark, s.is_set, min(s.start_after) AS found_at, count(s.job_id)::integer AS found,
+               count(s.job_id) FILTER (WHERE s.rank <= wanted)::integer AS share
+        FROM seen AS s
+        GROUP BY s.queue_name, s.mark, s.is_set
+    LOOP
+        IF clock_timestamp() > v_slow_at THEN
+            PERFORM @extschema@._note_scan(v_lane.mark, v_lane.is_set, true, clock_timestamp() - v_began,
+                COALESCE(v_lane.found_at, v_now - interval '100 milliseconds'), 0, v_now);
+        END IF;
+        IF v_lane.found > 0 THEN
+            RETURN NEXT (v_lane.queue_name, v_lane.share, v_lane.found)::@extschema@.queue_share;
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._share_out IS
+    'Internal: for each lane of these queues that has jobs to pick its queue, the share of the wanted jobs to take there, and how many were seen.';
+
 CREATE OR REPLACE FUNCTION @extschema@._check_pick(
     queue_names text[],
     max_jobs integer,
@@ -169,6 +186,62 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@._check_pick IS
     'Internal: raises 22023 or 22004 for an argument of pick_jobs that is out of its range.';
+
+-- Writes, locks: as pick_jobs.
+CREATE OR REPLACE FUNCTION @extschema@._pick_from_many(
+    queue_names text[],
+    max_jobs integer,
+    worker text,
+    timeout_milliseconds integer,
+    ignore_max_concurrency boolean
+)
+RETURNS SETOF @extschema@.picked_job
+LANGUAGE plpgsql
+VOLATILE
+ROWS 100
+SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = on
+AS $$
+DECLARE
+    v_names text[];
+    v_shares integer[];
+    v_found integer;
+    v_taken integer;
+    v_queue_name text;
+BEGIN
+    SELECT array_agg(q.queue_name), array_agg(q.share), sum(q.found)
+    INTO v_names, v_shares, v_found
+    FROM (SELECT s.queue_name, sum(s.share)::integer AS share, sum(s.found) AS found
+          FROM @extschema@._share_out(queue_names, max_jobs) AS s
+          GROUP BY s.queue_name) AS q;
+    RETURN QUERY
+    SELECT p.job_id, p.queue_name, p.lease_token, p.lease_until, p.attempt, p.max_attempts, p.payload,
+           p.headers, p.priority, p.group_key, p.start_after, p.added_at, p.timeout_milliseconds
+    FROM unnest(v_names, v_shares) AS s (queue_name, share)
+    CROSS JOIN LATERAL @extschema@.pick_jobs(
+        ARRAY[s.queue_name], s.share, _pick_from_many.worker, _pick_from_many.timeout_milliseconds, true,
+        _pick_from_many.ignore_max_concurrency) AS p
+    WHERE s.share > 0
+    ORDER BY p.priority DESC, p.start_after, p.job_id;
+    GET DIAGNOSTICS v_taken = ROW_COUNT;
+
+    -- Others were faster, a queue was full, or a share too small: what is left is taken wherever it is.
+    FOREACH v_queue_name IN ARRAY COALESCE(v_names, '{}') LOOP
+        EXIT WHEN v_taken >= LEAST(max_jobs, v_found);
+        max_jobs := max_jobs - v_taken;
+        v_found := v_found - v_taken;
+        RETURN QUERY
+        SELECT p.job_id, p.queue_name, p.lease_token, p.lease_until, p.attempt, p.max_attempts, p.payload,
+               p.headers, p.priority, p.group_key, p.start_after, p.added_at, p.timeout_milliseconds
+        FROM @extschema@.pick_jobs(
+            ARRAY[v_queue_name], max_jobs, _pick_from_many.worker, _pick_from_many.timeout_milliseconds, true,
+            _pick_from_many.ignore_max_concurrency) AS p;
+        GET DIAGNOSTICS v_taken = ROW_COUNT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._pick_from_many IS
+    'Internal: pick_jobs for several queues: picks from each its share of the jobs that are first in line.';
 
 -- Writes: job.lease_until, lease_token, attempt, picked_at, worker; running_job for queues with a limit.
 -- Locks: the picked rows with SKIP LOCKED; the advisory locks of queues with limits or groups.
@@ -202,10 +275,6 @@ DECLARE
     v_taken integer;
     v_lanes @extschema@.lane_visit[];
     v_lane @extschema@.lane_visit;
-    v_job @extschema@.picked_job;
-    v_first @extschema@.picked_job;
-    v_limited bigint[];
-    v_expired bigint[];
     v_mark text;
     v_from @extschema@.watermark;
     v_began timestamptz;
@@ -219,11 +288,20 @@ BEGIN
     IF NOT durable THEN
         v_mark := set_config('synchronous_commit', 'off', true);
     END IF;
-    v_lanes := @extschema@._plan_visits(queue_names, max_jobs);
+    IF cardinality(queue_names) > 1 THEN
+        RETURN QUERY
+        SELECT p.job_id, p.queue_name, p.lease_token, p.lease_until, p.attempt, p.max_attempts, p.payload,
+               p.headers, p.priority, p.group_key, p.start_after, p.added_at, p.timeout_milliseconds
+        FROM @extschema@._pick_from_many(
+            queue_names, max_jobs, pick_jobs.worker, pick_jobs.timeout_milliseconds,
+            pick_jobs.ignore_max_concurrency) AS p;
+        RETURN;
+    END IF;
+    v_lanes := @extschema@._lanes_to_visit(queue_names, max_jobs);
 
     FOREACH v_lane IN ARRAY v_lanes LOOP
         LOOP
-            v_take := LEAST(v_wanted, v_lane.quota);
+            v_take := v_wanted;
             IF v_lane.max_concurrency IS NOT NULL THEN
                 v_take := LEAST(v_take, @extschema@._room(
                     v_lane.queue_id, v_lane.max_concurrency, ignore_max_concurrency));
@@ -237,75 +315,56 @@ BEGIN
             ELSE
                 v_from := ('-infinity', 0, false);
             END IF;
-            v_taken := 0;
-            v_first := NULL;
-            v_expired := NULL;
             v_began := clock_timestamp();
-            FOR v_job IN
-                WITH picked AS (
-                    UPDATE @extschema@.job AS j SET
-                        lease_token = CASE WHEN j.lease_token IS NULL
-                            THEN 1 + floor(random() * 9007199254740990)::bigint END,
-                        lease_until = CASE WHEN j.lease_token IS NULL
-                            THEN v_now + COALESCE(j.timeout_milliseconds, pick_jobs.timeout_milliseconds,
-                                                  v_lane.timeout_milliseconds) * interval '1 millisecond'
-                            ELSE j.lease_until END,
-                        attempt = CASE WHEN j.lease_token IS NULL THEN j.attempt + 1 ELSE j.attempt END,
-                        picked_at = CASE WHEN j.lease_token IS NULL THEN v_now ELSE j.picked_at END,
-                        worker = CASE WHEN j.lease_token IS NULL THEN pick_jobs.worker ELSE j.worker END
-                    WHERE j.ctid = ANY (ARRAY(
-                        SELECT next.ctid
-                        FROM @extschema@.job AS next
-                        WHERE next.queue_id = v_lane.queue_id
-                          AND next.priority = v_lane.priority
-                          AND next.held_by IS NULL
-                          AND (next.start_after, next.job_id) >= (v_from.from_at, v_from.from_id)
-                          AND next.start_after <= v_now
-                          AND (next.lease_until IS NULL OR next.lease_until <= v_now)
-                        ORDER BY next.start_after, next.job_id
-                        LIMIT v_take
-                        FOR UPDATE SKIP LOCKED))
-                    RETURNING j.job_id, j.lease_token, j.lease_until, j.attempt, j.max_attempts, j.payload,
-                        j.headers, j.group_key, j.start_after, j.added_at, j.timeout_milliseconds
-                )
-                SELECT p.job_id, v_lane.queue_name, p.lease_token, p.lease_until, p.attempt,
-                       COALESCE(p.max_attempts, v_lane.max_attempts), p.payload, p.headers, v_lane.priority,
-                       p.group_key, p.start_after, p.added_at,
-                       COALESCE(p.timeout_milliseconds, pick_jobs.timeout_milliseconds,
-                                v_lane.timeout_milliseconds)
-                FROM picked AS p
-                ORDER BY p.start_after, p.job_id
-            LOOP
-                IF v_first IS NULL THEN
-                    v_first := v_job;
-                END IF;
-                -- A row that had a lease already is one whose lease ran out.
-                IF v_job.lease_token IS NULL THEN
-                    v_expired := v_expired || v_job.job_id;
-                    CONTINUE;
-                END IF;
-                v_taken := v_taken + 1;
-                RETURN NEXT v_job;
-                IF v_lane.max_concurrency IS NOT NULL THEN
-                    v_limited := v_limited || v_job.job_id;
-                END IF;
-            END LOOP;
+            RETURN QUERY
+            WITH picked AS (
+                UPDATE @extschema@.job AS j SET
+                    -- A row that has a lease already is one whose lease ran out: it is not picked but noted.
+                    lease_token = CASE WHEN j.lease_token IS NULL
+                        THEN 1 + floor(random() * 9007199254740990)::bigint
+                        ELSE @extschema@._note_expired(j.job_id) END,
+                    lease_until = CASE WHEN j.lease_token IS NULL
+                        THEN v_now + COALESCE(j.timeout_milliseconds, pick_jobs.timeout_milliseconds,
+                                              v_lane.timeout_milliseconds) * interval '1 millisecond'
+                        ELSE j.lease_until END,
+                    attempt = CASE WHEN j.lease_token IS NULL THEN j.attempt + 1 ELSE j.attempt END,
+                    picked_at = CASE WHEN j.lease_token IS NULL THEN v_now ELSE j.picked_at END,
+                    worker = CASE WHEN j.lease_token IS NULL THEN pick_jobs.worker ELSE j.worker END
+                WHERE j.ctid = ANY (ARRAY(
+                    SELECT next.ctid
+                    FROM @extschema@.job AS next
+                    WHERE next.queue_id = v_lane.queue_id
+                      AND next.priority = v_lane.priority
+                      AND next.held_by IS NULL
+                      AND (next.start_after, next.job_id) >= (v_from.from_at, v_from.from_id)
+                      AND next.start_after <= v_now
+                      AND (next.lease_until IS NULL OR next.lease_until <= v_now)
+                    ORDER BY next.start_after, next.job_id
+                    LIMIT v_take
+                    FOR UPDATE SKIP LOCKED))
+                RETURNING j.job_id, j.lease_token, j.lease_until, j.attempt, j.max_attempts, j.payload,
+                    j.headers, j.group_key, j.start_after, j.added_at, j.timeout_milliseconds
+            )
+            SELECT p.job_id, v_lane.queue_name, p.lease_token, p.lease_until, p.attempt::integer,
+                   COALESCE(p.max_attempts, v_lane.max_attempts), p.payload, p.headers,
+                   v_lane.priority::integer, p.group_key, p.start_after, p.added_at,
+                   COALESCE(p.timeout_milliseconds, pick_jobs.timeout_milliseconds, v_lane.timeout_milliseconds)
+            FROM picked AS p
+            WHERE p.lease_token IS NOT NULL
+            ORDER BY p.start_after, p.job_id;
+            GET DIAGNOSTICS v_taken = ROW_COUNT;
 
             v_slow_at := v_began + interval '150 microseconds' + v_take * interval '20 microseconds';
             IF clock_timestamp() > v_slow_at OR v_from.is_set THEN
-                PERFORM @extschema@._note_scan(v_mark, v_from.is_set, clock_timestamp() > v_slow_at,
-                    clock_timestamp() - v_began,
-                    COALESCE(v_first.start_after, v_now - interval '100 milliseconds'),
-                    COALESCE(v_first.job_id, 0), v_now);
+                PERFORM @extschema@._note_lane_scan(v_lane, v_mark, v_from, v_now, v_taken > 0,
+                    clock_timestamp() > v_slow_at, clock_timestamp() - v_began);
             END IF;
-            IF v_limited IS NOT NULL THEN
-                PERFORM @extschema@._count_as_running(v_limited);
-                v_limited := NULL;
+            IF v_lane.max_concurrency IS NOT NULL THEN
+                PERFORM @extschema@._count_as_running(v_lane.queue_id, v_lane.priority, v_from, v_now, v_taken);
             END IF;
             v_wanted := v_wanted - v_taken;
-            EXIT WHEN v_expired IS NULL;
-            v_lane.quota := v_lane.quota - v_taken;
-            PERFORM @extschema@._time_out_jobs(v_expired);
+            EXIT WHEN COALESCE(current_setting('pgq.expired', true), '') = '';
+            PERFORM @extschema@._time_out_noted();
         END LOOP;
         EXIT WHEN v_wanted <= 0;
     END LOOP;

@@ -57,3 +57,37 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@._time_out_jobs IS
     'Internal: releases those of these jobs whose lease ran out with the job''s or the queue''s timeout_with_result; returns their number.';
+
+-- A pick notes the expired leases that it meets in a setting of the transaction: the one place that is
+-- free of cost when there is none.
+CREATE OR REPLACE FUNCTION @extschema@._note_expired(job_id bigint)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM set_config('pgq.expired',
+        concat_ws(',', NULLIF(current_setting('pgq.expired', true), ''), job_id), true);
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._note_expired IS
+    'Internal: has the pick that is under way time this job out; returns null, the token of a job without a lease.';
+
+-- Writes, locks: as _time_out_jobs.
+CREATE OR REPLACE FUNCTION @extschema@._time_out_noted()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_job_ids bigint[] := string_to_array(current_setting('pgq.expired'), ',')::bigint[];
+BEGIN
+    PERFORM set_config('pgq.expired', '', true);
+    PERFORM @extschema@._time_out_jobs(v_job_ids);
+END
+$$;
+COMMENT ON FUNCTION @extschema@._time_out_noted IS
+    'Internal: times out the jobs that the pick under way has noted.';

@@ -240,7 +240,10 @@ DECLARE
 BEGIN
     IF result IN ('complete', 'cancelled') THEN
         IF cardinality(job_ids) = 1 AND lease_tokens IS NOT NULL THEN
-            RETURN CASE WHEN @extschema@._finish_job(job_ids[1], lease_tokens[1], result, outputs[1], errors[1], v_now)
+            -- An array need not begin at 1.
+            RETURN CASE WHEN @extschema@._finish_job(job_ids[array_lower(job_ids, 1)],
+                            lease_tokens[array_lower(lease_tokens, 1)], result, outputs[array_lower(outputs, 1)],
+                            errors[array_lower(errors, 1)], v_now)
                         THEN job_ids ELSE ARRAY[]::bigint[] END;
         END IF;
         RETURN @extschema@._finish_jobs(job_ids, lease_tokens, result, outputs, errors, v_now);
@@ -295,6 +298,16 @@ DECLARE
     v_count integer := cardinality(job_ids);
 BEGIN
     PERFORM @extschema@._require(job_ids IS NOT NULL, 'job_ids', NULL);
+    IF GREATEST(array_ndims(job_ids), array_ndims(lease_tokens), array_ndims(outputs), array_ndims(errors)) > 1 THEN
+        PERFORM @extschema@._require(false, format('%s to have one dimension', a.name), a.dims)
+        FROM (VALUES
+            ('job_ids', array_ndims(job_ids), array_dims(job_ids)),
+            ('lease_tokens', array_ndims(lease_tokens), array_dims(lease_tokens)),
+            ('outputs', array_ndims(outputs), array_dims(outputs)),
+            ('errors', array_ndims(errors), array_dims(errors))
+        ) AS a (name, ndims, dims)
+        WHERE a.ndims > 1;
+    END IF;
     PERFORM @extschema@._require(array_position(job_ids, NULL) IS NULL, 'every job_id', NULL);
     PERFORM @extschema@._require(lease_tokens IS NULL OR cardinality(lease_tokens) = v_count,
         format('lease_tokens to have %s elements', v_count), cardinality(lease_tokens)::text);
@@ -353,13 +366,22 @@ LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_state text;
 BEGIN
-    RAISE EXCEPTION 'job % is % and not running', job_id, (@extschema@.get_job(job_id)).state
-        USING ERRCODE = 'JQ004';
+    PERFORM @extschema@._check_job_access(job_id, 'worker');
+    -- Not by get_job, which asks for the access of an observer.
+    SELECT COALESCE(j.finished_as, @extschema@._state(
+        j.held_by, j.lease_token, j.lease_until, j.start_after, @extschema@._now())) INTO v_state
+    FROM @extschema@.every_job AS j WHERE j.job_id = _raise_not_running.job_id;
+    IF NOT FOUND THEN
+        PERFORM @extschema@.get_job(job_id);
+    END IF;
+    RAISE EXCEPTION 'job % is % and not running', job_id, v_state USING ERRCODE = 'JQ004';
 END
 $$;
 COMMENT ON FUNCTION @extschema@._raise_not_running IS
-    'Internal: raises JQ004 with the job''s state, or JQ002.';
+    'Internal: raises JQ004 with the job''s state, JQ002 for an unknown one, 42501 for one of a restricted queue.';
 
 CREATE OR REPLACE FUNCTION @extschema@._lost_leases(job_ids bigint[], done bigint[], skip_lost boolean)
 RETURNS bigint[]
@@ -414,6 +436,7 @@ DECLARE
     v_done bigint[];
 BEGIN
     IF (result = 'complete' AND delay_milliseconds IS NULL AND retry
+        AND array_ndims(job_ids) = 1 AND array_ndims(lease_tokens) = 1 AND COALESCE(array_ndims(outputs), 1) = 1
         AND cardinality(lease_tokens) = cardinality(job_ids)
         AND COALESCE(cardinality(outputs) = cardinality(job_ids), true) AND errors IS NULL
         AND array_position(job_ids, NULL) IS NULL AND array_position(lease_tokens, NULL) IS NULL) IS NOT TRUE THEN

@@ -76,6 +76,8 @@ DECLARE
     v_job @extschema@.every_job;
 BEGIN
     PERFORM @extschema@._require(job_ids IS NOT NULL, 'job_ids', NULL);
+    PERFORM @extschema@._require(COALESCE(array_ndims(job_ids), 1) = 1,
+        'job_ids to have one dimension', array_dims(job_ids));
     PERFORM @extschema@._check_access(array_agg(DISTINCT j.queue_id), 'observer')
     FROM @extschema@.every_job AS j
     JOIN @extschema@.queue AS q ON q.queue_id = j.queue_id

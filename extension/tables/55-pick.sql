@@ -23,8 +23,15 @@ CREATE TYPE @extschema@.lane_visit AS (
     max_attempts integer,
     timeout_milliseconds integer,
     max_concurrency integer,
-    is_special boolean,
-    quota integer
+    is_special boolean
 );
 COMMENT ON TYPE @extschema@.lane_visit IS
-    'Internal: a lane that a pick visits, with the settings of its queue and how many jobs may be taken there. is_special: it has groups or is restricted.';
+    'Internal: a lane that a pick visits, with the settings of its queue. is_special: it has groups or is restricted.';
+
+CREATE TYPE @extschema@.queue_share AS (
+    queue_name text,
+    share integer,
+    found integer
+);
+COMMENT ON TYPE @extschema@.queue_share IS
+    'Internal: how many jobs a pick from several queues takes from one, and how many it saw there.';
