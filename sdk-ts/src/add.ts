@@ -1,0 +1,115 @@
+/** Adding jobs. Mirrors functions/50-add.sql. */
+import { refuse } from './expect.ts'
+import type { Queryable } from './queryable.ts'
+import { callOne, jsonLinesParam, jsonParam, namedArguments, param, quoteName, textsParam, timeParam, toJson } from './sql-call.ts'
+
+/** What happens to the job when its lease runs out. */
+export type TimeoutResult = 'failed' | 'paused' | 'complete' | 'cancelled'
+
+/** What an add does when a live job holds the unique key: see `AddJobOptions.on_conflict`. */
+export type OnConflict = 'skip' | 'replace' | 'debounce' | 'throttle'
+
+/** What holds for one job and for a batch alike. */
+export interface AddOptions {
+  /** Not before this moment: a Date, or a text as Postgres reads it. @default now */
+  readonly start_after?: Date | string
+  /** -100 to 100; higher runs first. @default 0 */
+  readonly priority?: number
+  /** Attempts in all, the first one counted: 1 to 1000. @default the queue's max_attempts (10) */
+  readonly max_attempts?: number
+  /** Another name of `max_attempts`: the number of attempts in all. @default the queue's max_attempts (10) */
+  readonly retries?: number
+  /**
+   * When a live job holds the unique key: `skip` leaves that job as it is, `replace` gives it this payload, `debounce`
+   * does so and pushes its start_after back, `throttle` is `skip` whose key holds for a period after the job ended.
+   * @default 'skip'
+   */
+  readonly on_conflict?: OnConflict
+  /** How long the key holds after the job ended, with `throttle`. @default none */
+  readonly throttle_milliseconds?: number
+  /** Length of the lease: how long a worker may be silent, 100 to 604 800 000. @default the queue's timeout_milliseconds (30 000) */
+  readonly timeout_milliseconds?: number
+  /** What happens when the lease runs out. @default the queue's timeout_with_result ('failed') */
+  readonly timeout_with_result?: TimeoutResult
+  /** Anything that goes with the payload without being part of it, e.g. a trace id. @default none */
+  readonly headers?: Readonly<Record<string, unknown>>
+  /** The add happens inside this transaction: no job if it rolls back. @default a transaction of its own */
+  readonly transaction?: Queryable
+}
+
+/** Options of `addJob`. */
+export interface AddJobOptions extends AddOptions {
+  /** At most one live job of the queue has this key. @default none */
+  readonly unique_key?: string
+  /** The group that the job belongs to, for limits and order within a group, e.g. a customer. @default none */
+  readonly group_key?: string
+}
+
+/** Options of `addJobs`; they hold for all jobs, the keys one by one in the order of the payloads. */
+export interface AddJobsOptions extends AddOptions {
+  /** One for each payload, null for none. @default none */
+  readonly unique_keys?: readonly (string | null)[]
+  /** One for each payload, null for none. @default none */
+  readonly group_keys?: readonly (string | null)[]
+}
+
+/** A job that was added, or the one that holds its unique key. */
+export interface AddedJob {
+  readonly job_id: number
+  /** false: a job with the same unique key was there, and `job_id` is that one. */
+  readonly is_new: boolean
+}
+
+/** Where jobs are added: the one door that another transport has to offer. */
+export interface JobSink {
+  add(queue_name: string, payload: unknown, options: AddJobOptions): Promise<AddedJob>
+  /** The ids in the order of the payloads. */
+  addMany(queue_name: string, payloads: readonly unknown[], options: AddJobsOptions): Promise<number[]>
+}
+
+/** A sink that calls `add_job` and `add_jobs`. */
+export function sqlJobSink(db: Queryable, schema_name: string): JobSink {
+  const schema = quoteName(schema_name)
+  const common = { start_after: 'timestamptz', priority: 'integer', max_attempts: 'integer' }
+  const rest = {
+    on_conflict: 'text', throttle_milliseconds: 'bigint', timeout_milliseconds: 'integer', timeout_with_result: 'text', headers: 'jsonb',
+  }
+  const add_job = `SELECT to_json(a)::text AS r FROM ${schema}.add_job(${namedArguments({
+    queue_name: 'text', payload: 'jsonb', ...common, ...rest, unique_key: 'text', group_key: 'text',
+  })}) AS a`
+  const add_jobs = `SELECT array_to_json(${schema}.add_jobs(${namedArguments({
+    queue_name: 'text', payloads: 'jsonb[]', ...common, ...rest, unique_keys: 'text[]', group_keys: 'text[]',
+  })}))::text AS r`
+
+  return {
+    add(queue_name, payload, options) {
+      return callOne(options.transaction ?? db, add_job, [
+        queue_name, toJson('payload', payload), ...commonArguments(options), ...restArguments(options),
+        param(options.unique_key), param(options.group_key),
+      ])
+    },
+
+    async addMany(queue_name, payloads, options) {
+      if (payloads.length === 0) return []
+      const lines = jsonLinesParam(payloads.map((payload) => toJson('payload', payload)))
+      return callOne(options.transaction ?? db, add_jobs, [
+        queue_name, lines, ...commonArguments(options), ...restArguments(options),
+        textsParam(options.unique_keys), textsParam(options.group_keys),
+      ])
+    },
+  }
+}
+
+function commonArguments({ start_after, priority, max_attempts, retries }: AddOptions): (string | null)[] {
+  if (retries !== undefined && max_attempts !== undefined && retries !== max_attempts) {
+    refuse('retries', `the same as \`max_attempts\` (${max_attempts}) or left out`, retries)
+  }
+  return [timeParam('start_after', start_after), param(priority ?? 0), param(max_attempts ?? retries)]
+}
+
+function restArguments(options: AddOptions): (string | null)[] {
+  return [
+    options.on_conflict ?? 'skip', param(options.throttle_milliseconds), param(options.timeout_milliseconds),
+    param(options.timeout_with_result), jsonParam('headers', options.headers),
+  ]
+}

@@ -1,0 +1,23 @@
+/** The public API of the package `pgq`. */
+export { z } from 'zod'
+export { fromDriver, fromPg, fromPglite, fromPostgresTransaction, type AnyDriver, type PgliteLike, type PgLike } from './adapters.ts'
+export type { AddedJob, AddJobOptions, AddJobsOptions, AddOptions, JobSink, OnConflict, TimeoutResult } from './add.ts'
+export type { CancelJobOptions, RedriveJobsOptions, RetryJobOptions, TransactionOption } from './control.ts'
+export { PgqError, type PgqErrorCode } from './errors.ts'
+export type { Job, JobHandle } from './job-handle.ts'
+export type {
+  JobSource, KeepAliveOptions, Lease, LeaseState, PickedJob, PickRequest, ReleaseBatch, ReleaseResult,
+} from './job-source.ts'
+export { completeJob, failJob, pauseJob, type FailJobOptions, type JobOutcome, type PauseJobOptions } from './outcome.ts'
+export type { PayloadSchema } from './payload-schema.ts'
+export { PostgresDb, type PoolerOptions } from './postgres-db.ts'
+export type { ListenCallbacks, Queryable, QueryableQuery, Unlisten } from './queryable.ts'
+export { PgQueueConfig, type DropOptions, type PauseOptions, type QueueConfig, type QueueSettings } from './queue-config.ts'
+export { PgQueue, type DispatchedJob, type PgQueueOptions, type PickJobsOptions } from './queue.ts'
+export type { JobState, ReleaseJobOptions, ReleaseOptions } from './release.ts'
+export { DEFAULT_SCHEMA } from './sql-call.ts'
+export type { JobAttempt, JobStatus, ListJobsOptions, QueueStats } from './status.ts'
+export type { FinishedJob, WaitOptions } from './wait-for-result.ts'
+export type { JobContext } from './worker-job.ts'
+export type { JobHandler, StopOptions, Worker, WorkerLogger, WorkerOptions, WorkerStats } from './worker-options.ts'
+export { startWorker, type PayloadOf } from './worker.ts'
