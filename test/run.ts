@@ -69,7 +69,7 @@ function command(program: string, args: readonly string[], env: NodeJS.ProcessEn
 function checks(): Tally {
   const result = tally()
   for (const [program, ...args] of [
-    ['make', '-s', 'check-version', 'check-layout'],
+    ['make', '-s', 'check-version', 'check-layout', 'check-doc'],
     ['sdk-ts/node_modules/.bin/tsc', '-p', 'sdk-ts'],
   ] as const) {
     const { ok, output } = command(program, args)

@@ -20,34 +20,45 @@ export async function keepJobLog(sql: Session): Promise<void> {
 }
 
 // The decoder prints a row as `table pgq.job: UPDATE: job_id[bigint]:1 start_after[timestamp with time zone]:'…' …`.
-const ROW = [
-  String.raw`^table pgq\.job: (\w+): job_id\[bigint\]:(\d+)`,
-  String.raw`(?: .*?lease_token\[bigint\]:(\w+) .*?queue_id\[integer\]:(\d+) .*?held_by\[text\]:(null|'\w+')`,
-  String.raw` .*?group_key\[text\]:(null|'[^']*'))?`,
-].join('')
+const ROW = /^table pgq\.job: (\w+): job_id\[bigint\]:(\d+)/
+const COLUMN = {
+  queue_id: / queue_id\[integer\]:(\d+)/,
+  lease_token: / lease_token\[bigint\]:(\d+)/,
+  held_by: / held_by\[text\]:'(\w+)'/,
+  group_key: / group_key\[text\]:'([^']*)'/,
+}
+
+function parse(line: string): JobChange {
+  const [, kind, job_id] = ROW.exec(line)!
+  const text = (column: RegExp): string | null => column.exec(line)?.[1] ?? null
+  const number = (column: RegExp): number | null => (text(column) === null ? null : Number(text(column)))
+  return {
+    kind: kind as JobChange['kind'],
+    job_id: Number(job_id),
+    queue_id: number(COLUMN.queue_id),
+    lease_token: number(COLUMN.lease_token),
+    held_by: text(COLUMN.held_by),
+    group_key: text(COLUMN.group_key),
+  }
+}
 
 /** The transactions since `keepJobLog`, each with its changes in their order. */
 export async function* readJobLog(sql: Session): AsyncGenerator<readonly JobChange[]> {
-  const rows = sql<(JobChange & { readonly xid: string })[]>`
-    SELECT l.xid::text, l.row[1] AS kind, l.row[2]::bigint AS job_id, NULLIF(l.row[3], 'null')::bigint AS lease_token,
-           l.row[4]::integer AS queue_id, btrim(NULLIF(l.row[5], 'null'), '''') AS held_by,
-           btrim(NULLIF(l.row[6], 'null'), '''') AS group_key
-    FROM (
-        SELECT c.xid, c.place, regexp_match(c.data, ${ROW}) AS row
-        FROM pg_logical_slot_get_changes('job_log', NULL, NULL) WITH ORDINALITY AS c (lsn, xid, data, place)
-        WHERE c.data LIKE 'table pgq.job: %'
-    ) AS l
-    ORDER BY l.place`
+  // What stands behind the headers is not needed, and may be long.
+  const lines = sql<{ xid: string; line: string }[]>`
+    SELECT c.xid::text, split_part(c.data, ' headers[jsonb]:', 1) AS line
+    FROM pg_logical_slot_get_changes('job_log', NULL, NULL) AS c
+    WHERE c.data LIKE 'table pgq.job: %'`
   let xid: string | undefined
   let changes: JobChange[] = []
-  for await (const batch of rows.cursor(5000)) {
-    for (const { xid: of, ...change } of batch) {
+  for await (const batch of lines.cursor(5000)) {
+    for (const { xid: of, line } of batch) {
       if (xid !== undefined && of !== xid) {
         yield changes
         changes = []
       }
       xid = of
-      changes.push(change)
+      changes.push(parse(line))
     }
   }
   if (changes.length > 0) yield changes
