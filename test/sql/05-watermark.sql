@@ -18,15 +18,15 @@ AS $$ SELECT set_config('test.now', (pgq._now() + span)::text, true) $$;
 -- The mark itself
 
 SELECT is(
-    pgq._watermark('pgq.test_mark', pgq._now()),
+    pgq._watermark('pgqtest.mark', pgq._now()),
     ('-infinity', 0, false)::pgq.watermark,
     'without a mark a scan begins at the beginning');
 
 DO $$ BEGIN
-    PERFORM pgq._note_scan('pgq.test_mark', false, true, '2 seconds', '2029-12-31 23:00:00+00', 7, pgq._now());
+    PERFORM pgq._note_scan('pgqtest.mark', false, true, '2 seconds', '2029-12-31 23:00:00+00', 7, pgq._now());
 END $$;
 SELECT is(
-    pgq._watermark('pgq.test_mark', pgq._now()),
+    pgq._watermark('pgqtest.mark', pgq._now()),
     ('2029-12-31 23:00:00+00', 7, true)::pgq.watermark,
     'a slow scan leaves a mark where it found its first row, and the next scan begins there');
 SELECT is(
@@ -36,31 +36,31 @@ SELECT is(
 
 CALL pg_temp.pass('19 seconds');
 DO $$ BEGIN
-    PERFORM pgq._note_scan('pgq.test_mark', true, true, '1 second', '2029-12-31 23:30:00+00', 8, pgq._now());
+    PERFORM pgq._note_scan('pgqtest.mark', true, true, '1 second', '2029-12-31 23:30:00+00', 8, pgq._now());
 END $$;
 SELECT is(
-    pgq._watermark('pgq.test_mark', pgq._now()),
+    pgq._watermark('pgqtest.mark', pgq._now()),
     ('2029-12-31 23:30:00+00', 8, true)::pgq.watermark,
     'a slow scan from a mark moves it on');
 DO $$ BEGIN
-    PERFORM pgq._note_scan('pgq.test_mark', true, false, '1 millisecond', '2029-12-31 23:40:00+00', 9, pgq._now());
+    PERFORM pgq._note_scan('pgqtest.mark', true, false, '1 millisecond', '2029-12-31 23:40:00+00', 9, pgq._now());
 END $$;
 SELECT is(
-    (pgq._watermark('pgq.test_mark', pgq._now())).from_id, 8::bigint,
+    (pgq._watermark('pgqtest.mark', pgq._now())).from_id, 8::bigint,
     'a fast scan from a mark leaves it where it is');
 
 CALL pg_temp.pass('1 second');
 SELECT is(
-    pgq._watermark('pgq.test_mark', pgq._now()),
+    pgq._watermark('pgqtest.mark', pgq._now()),
     ('-infinity', 0, false)::pgq.watermark,
     'after ten times the time of the last full scan a scan begins at the beginning again, wherever the mark is');
 
 DO $$ BEGIN
-    PERFORM pgq._note_scan('pgq.test_mark', false, false, '1 millisecond', '2029-12-31 23:50:00+00', 9, pgq._now());
+    PERFORM pgq._note_scan('pgqtest.mark', false, false, '1 millisecond', '2029-12-31 23:50:00+00', 9, pgq._now());
 END $$;
 CALL pg_temp.pass('-2 seconds');
 SELECT is(
-    (pgq._watermark('pgq.test_mark', pgq._now())).is_set, false,
+    (pgq._watermark('pgqtest.mark', pgq._now())).is_set, false,
     'a fast scan from the beginning takes the mark away');
 
 SELECT is_empty($$
@@ -68,8 +68,8 @@ SELECT is_empty($$
         SELECT '2030-01-01'::timestamptz + m * interval '86399.987651 seconds' AS at
         FROM generate_series(1, 5000) AS m
     ), marked AS MATERIALIZED (
-        SELECT m.at, pgq._note_scan('pgq.test_mark', false, true, '1 hour', m.at, 0, m.at),
-               pgq._watermark('pgq.test_mark', m.at) AS mark
+        SELECT m.at, pgq._note_scan('pgqtest.mark', false, true, '1 hour', m.at, 0, m.at),
+               pgq._watermark('pgqtest.mark', m.at) AS mark
         FROM moment AS m
     )
     SELECT m.at, (m.mark).from_at FROM marked AS m WHERE (m.mark).from_at IS DISTINCT FROM m.at
