@@ -51,7 +51,7 @@ export function handlersAreTyped(): void {
 
 export function databasesAreAccepted(pool: Pool, pglite: PGlite): Queryable[] {
   return [
-    new PostgresDb({/*TODO psql terms*/}), new PostgresDb('postgres://'), new PostgresDb(sql), fromPg(pool), fromPglite(pglite),
+    new PostgresDb({}), new PostgresDb('postgres://'), new PostgresDb(sql), fromPg(pool), fromPglite(pglite),
     fromPostgresTransaction(sql),
   ]
 }
