@@ -79,6 +79,10 @@ BEGIN
           AND f.finished_at >= COALESCE(dead_since, '-infinity')
           AND f.finished_at <= COALESCE(dead_until, 'infinity')
           AND (error_like IS NULL OR f.error ILIKE error_like)
+          -- Else those that cannot come back would fill up max_jobs.
+          AND NOT EXISTS (SELECT FROM @extschema@.unique_key AS k
+                          WHERE k.queue_id = f.queue_id AND k.unique_key = f.unique_key
+                            AND k.holds_until IS NULL)
         ORDER BY f.finished_at, f.job_id
         LIMIT max_jobs);
     IF preview THEN

@@ -106,7 +106,7 @@ SELECT is(pg_temp.pick(3), 'new', 'a new job is above the mark and is picked at 
 CALL pg_temp.pass('11 seconds');
 SELECT is(
     pg_temp.pick(3), 'late new late-too',
-    'jobs that came to be below the mark, one whose lease ran out and a hint to a group are met by the next full scan');
+    'what came to be below the mark, an expired lease and a hint too, is met by the next full scan');
 
 -- A whole queue is worked off under marks: three priorities, retries, delays, lost leases.
 CREATE TEMPORARY TABLE done (job_id bigint NOT NULL, attempt integer NOT NULL);
@@ -126,7 +126,9 @@ BEGIN
             CASE (v_job.job_id + v_job.attempt + v_round) % 4
                 WHEN 0 THEN PERFORM pgq.release_job(v_job.job_id, 'failed', v_job.lease_token);
                 WHEN 1 THEN NULL; -- Its lease runs out.
-                WHEN 2 THEN PERFORM pgq.release_job(v_job.job_id, 'paused', v_job.lease_token, delay_milliseconds => 300);
+                WHEN 2 THEN 
+                    PERFORM pgq.release_job(
+                        v_job.job_id, 'paused', v_job.lease_token, delay_milliseconds => 300);
                 ELSE
                     PERFORM pgq.release_job(v_job.job_id, 'complete', v_job.lease_token);
                     INSERT INTO done (job_id, attempt) VALUES (v_job.job_id, v_job.attempt);

@@ -40,7 +40,12 @@ AS $$
     SELECT coalesce(string_agg(p.name, ' ' ORDER BY p.pick_id), '') FROM picked AS p
 $$;
 CREATE FUNCTION pg_temp.release(
-    name text, result text, error text DEFAULT NULL, delay_milliseconds bigint DEFAULT NULL, retry boolean DEFAULT true)
+    name text,
+    result text,
+    error text DEFAULT NULL,
+    delay_milliseconds bigint DEFAULT NULL,
+    retry boolean DEFAULT true
+)
 RETURNS text
 LANGUAGE sql
 AS $$
@@ -191,7 +196,8 @@ DO $$ BEGIN PERFORM pgq.pause_queue('mail', reason => 'the printer burns'); END 
 SELECT is(pg_temp.pick(), '', 'a paused queue is not picked');
 SELECT row_eq(
     $$ SELECT c.paused_until, c.pause_reason FROM pgq.get_queue_config('mail') AS c $$,
-    ROW ('infinity'::timestamptz, 'the printer burns'::text), 'a pause has no end unless it is given, and tells its reason');
+    ROW ('infinity'::timestamptz, 'the printer burns'::text),
+    'a pause has no end unless it is given, and tells its reason');
 SELECT is((SELECT s.is_paused FROM pgq.queue_stats('mail') AS s), true, 'the statistics show a pause');
 CALL pg_temp.add('d');
 SELECT is(pg_temp.state('d'), 'ready', 'a paused queue takes jobs');
@@ -215,8 +221,10 @@ SELECT is(pg_temp.pick(9, 'mail', 'set first'), '', 'a pause stops a pick from s
 CALL pg_temp.pass('1 day');
 DO $$ BEGIN PERFORM pgq.add_job('set first', '"other"'); END $$;
 SELECT is(pg_temp.pick(9, 'mail', 'set first'), 'other', 'a pause is for its queue only');
-SELECT throws_ok($$ SELECT pgq.pause_queue('never') $$, 'JQ001', NULL, 'a queue that does not exist cannot be paused');
-SELECT throws_ok($$ SELECT pgq.resume_queue('never') $$, 'JQ001', NULL, 'a queue that does not exist cannot be resumed');
+SELECT throws_ok(
+    $$ SELECT pgq.pause_queue('never') $$, 'JQ001', NULL, 'a queue that does not exist cannot be paused');
+SELECT throws_ok(
+    $$ SELECT pgq.resume_queue('never') $$, 'JQ001', NULL, 'a queue that does not exist cannot be resumed');
 SELECT throws_ok($$ SELECT pgq.pause_queue('mail', NULL) $$, '22004', NULL, 'a pause until null is refused');
 
 -- Purging
@@ -249,10 +257,15 @@ SELECT set_eq(
     $$ VALUES ('done', 'complete'), ('running', 'running'), ('late', 'ready'), ('of another queue', 'ready') $$,
     'a purge leaves jobs that have a lease, finished jobs and other queues');
 SELECT is(pgq.purge_queue('mail'), 0::bigint, 'a second purge finds nothing');
-SELECT is((pgq.add_job('mail', '"again"', unique_key => 'ready')).is_new, true, 'a purge frees the keys of what it deletes');
-SELECT is((pgq.add_job('mail', '"again"', unique_key => 'running')).is_new, false, 'a purge frees no key of a running job');
+SELECT is(
+    (pgq.add_job('mail', '"again"', unique_key => 'ready')).is_new, true,
+    'a purge frees the keys of what it deletes');
+SELECT is(
+    (pgq.add_job('mail', '"again"', unique_key => 'running')).is_new, false,
+    'a purge frees no key of a running job');
 SELECT is(pg_temp.release('running', 'complete'), 'complete', 'a job that ran through a purge may finish');
-SELECT throws_ok($$ SELECT pgq.purge_queue('never') $$, 'JQ001', NULL, 'a queue that does not exist cannot be purged');
+SELECT throws_ok(
+    $$ SELECT pgq.purge_queue('never') $$, 'JQ001', NULL, 'a queue that does not exist cannot be purged');
 
 -- Dropping
 

@@ -40,7 +40,12 @@ AS $$
     SELECT coalesce(string_agg(p.name, ' ' ORDER BY p.pick_id), '') FROM picked AS p
 $$;
 CREATE FUNCTION pg_temp.release(
-    name text, result text, error text DEFAULT NULL, delay_milliseconds bigint DEFAULT NULL, retry boolean DEFAULT true)
+    name text,
+    result text,
+    error text DEFAULT NULL,
+    delay_milliseconds bigint DEFAULT NULL,
+    retry boolean DEFAULT true
+)
 RETURNS text
 LANGUAGE sql
 AS $$

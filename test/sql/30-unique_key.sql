@@ -40,7 +40,12 @@ AS $$
     SELECT coalesce(string_agg(p.name, ' ' ORDER BY p.pick_id), '') FROM picked AS p
 $$;
 CREATE FUNCTION pg_temp.release(
-    name text, result text, error text DEFAULT NULL, delay_milliseconds bigint DEFAULT NULL, retry boolean DEFAULT true)
+    name text,
+    result text,
+    error text DEFAULT NULL,
+    delay_milliseconds bigint DEFAULT NULL,
+    retry boolean DEFAULT true
+)
 RETURNS text
 LANGUAGE sql
 AS $$
@@ -94,7 +99,8 @@ BEGIN
             CALL pg_temp.pass('60 seconds');
         ELSE NULL;
     END CASE;
-    v_second := pgq.add_job('mail', '"second"', unique_key => 'k', headers => '{"v": 2}', on_conflict => meet.on_conflict,
+    v_second := pgq.add_job('mail', '"second"', unique_key => 'k', headers => '{"v": 2}',
+        on_conflict => meet.on_conflict,
         throttle_milliseconds => CASE meet.on_conflict WHEN 'throttle' THEN 1000 END);
 
     SELECT concat_ws(' ', j.payload #>> '{}', j.headers ->> 'v', j.priority) INTO v_job
@@ -157,7 +163,9 @@ SELECT is(pg_temp.add_key('b'), true, 'the key of a complete job is free');
 
 SELECT is(pg_temp.add_key('c', 'replace'), false, 'a job that waits is replaced');
 SELECT is(pg_temp.pick(9), 'c', 'a replaced job runs once, with the last payload');
-SELECT is(pg_temp.add_key('d', 'replace', '10 seconds'), true, 'a job that runs is not replaced, a new one gets the key');
+SELECT is(
+    pg_temp.add_key('d', 'replace', '10 seconds'), true,
+    'a job that runs is not replaced, a new one gets the key');
 SELECT is(pg_temp.release('c', 'complete'), 'complete', 'the one that ran completes');
 SELECT is(pg_temp.add_key('x'), false, 'the key stays with the new job when the one that ran has ended');
 SELECT is(pg_temp.pick(9), '', 'the new job is not due');
@@ -234,7 +242,9 @@ CALL pg_temp.pass('1 microsecond');
 SELECT is(pg_temp.add_key('u'), true, 'a throttle is over after its time');
 SELECT is(pg_temp.pick(9), 'u', 'the next job runs');
 SELECT is(pg_temp.release('u', 'complete'), 'complete', 'the next job ends');
-SELECT is(pg_temp.add_key('v', 'throttle'), true, 'the throttle of a job before does not count for one added without');
+SELECT is(
+    pg_temp.add_key('v', 'throttle'), true,
+    'the throttle of a job before does not count for one added without');
 DO $$ BEGIN PERFORM pgq.cancel_job(pg_temp.id('v')); END $$;
 SELECT is(pg_temp.add_key('x'), false, 'a throttle begins when its job is cancelled, too');
 CALL pg_temp.pass('10 seconds');
@@ -293,14 +303,15 @@ $$, $$ VALUES
     ('throttle', '1 waits runs 1 5 6 waits runs, live: 1 5 6 runs waits')
 $$, 'in a batch the first of a key counts, or with replace and debounce the last, and each gets the id of its job');
 DO $$ BEGIN
-    PERFORM pgq.add_jobs('batch', ARRAY['"a"', '"b"']::jsonb[], unique_keys => ARRAY['a', 'b'], on_conflict => 'throttle',
-        throttle_milliseconds => 1000);
+    PERFORM pgq.add_jobs('batch', ARRAY['"a"', '"b"']::jsonb[], unique_keys => ARRAY['a', 'b'],
+        on_conflict => 'throttle', throttle_milliseconds => 1000);
     PERFORM pgq.release_job(p.job_id, 'complete', p.lease_token) FROM pgq.pick_jobs(ARRAY['batch'], 2) AS p;
 END $$;
 SELECT results_eq(
     $$ SELECT l.job_id FROM pgq.list_jobs('batch', 'complete') AS l ORDER BY l.job_id $$,
-    $$ SELECT i.job_id FROM unnest(pgq.add_jobs('batch', ARRAY['"x"', '"x"']::jsonb[], unique_keys => ARRAY['a', 'b']))
-       WITH ORDINALITY AS i (job_id, place) ORDER BY i.place $$,
+    $$ SELECT i.job_id
+       FROM unnest(pgq.add_jobs('batch', ARRAY['"x"', '"x"']::jsonb[], unique_keys => ARRAY['a', 'b']))
+            WITH ORDINALITY AS i (job_id, place) ORDER BY i.place $$,
     'a batch is throttled key by key');
 SELECT is(pg_temp.pick(9, 'batch'), '', 'nothing was added');
 CALL pg_temp.pass('1 second');

@@ -50,7 +50,12 @@ AS $$
     SELECT coalesce(string_agg(p.name, ' ' ORDER BY p.pick_id), '') FROM picked AS p
 $$;
 CREATE FUNCTION pg_temp.release(
-    name text, result text, error text DEFAULT NULL, delay_milliseconds bigint DEFAULT NULL, retry boolean DEFAULT true)
+    name text,
+    result text,
+    error text DEFAULT NULL,
+    delay_milliseconds bigint DEFAULT NULL,
+    retry boolean DEFAULT true
+)
 RETURNS text
 LANGUAGE sql
 AS $$
@@ -203,7 +208,8 @@ BEGIN
     RETURN concat_ws(', ',
         (SELECT string_agg(l.payload #>> '{}', ' ') FROM pgq.list_jobs('mail', 'running') AS l),
         NULLIF(pg_temp.pick(9), ''),
-        (SELECT 'due: ' || NULLIF(pg_temp.pick(9), '') FROM (SELECT set_config('test.now', (pgq._now() + interval '1 minute')::text, true)) AS later));
+        (SELECT 'due: ' || NULLIF(pg_temp.pick(9), '')
+         FROM (SELECT set_config('test.now', (pgq._now() + interval '1 minute')::text, true)) AS later));
 END
 $$;
 SELECT results_eq($$
@@ -219,7 +225,7 @@ $$, $$ VALUES
     ('timed out',              'a2', 'due: a1'),
     ('paused',                 'a1', 'a1'),
     ('paused, delayed',        'a2', 'due: a1')
-$$, 'loose gives the turn to the next while a job backs off, strict keeps it, and a job that has ended gives way in both');
+$$, 'loose gives the turn to the next while a job backs off, strict keeps it, and the end of a job gives way in both');
 
 CALL pg_temp.restart(2, 'strict');
 DO $$ BEGIN
@@ -260,7 +266,8 @@ CALL pg_temp.pass('1 microsecond');
 SELECT is(pg_temp.pick(9), 'later', 'a scheduled job of a group is picked when it is due');
 CALL pg_temp.restart(1);
 DO $$ BEGIN
-    PERFORM pgq.add_job('mail', to_jsonb('s' || i), group_key => 'a', start_after => pgq._now() + i * interval '1 minute')
+    PERFORM pgq.add_job('mail', to_jsonb('s' || i), group_key => 'a',
+        start_after => pgq._now() + i * interval '1 minute')
     FROM generate_series(1, 3) AS i;
     PERFORM pg_temp.add_to('a', 'a1');
     PERFORM pg_temp.pick(9);
@@ -269,7 +276,9 @@ DO $$ BEGIN
     PERFORM pg_temp.pick(9);
 END $$;
 SELECT is(pg_temp.release('a1', 'failed'), 'held', 'scheduled jobs came due while the group was busy');
-SELECT is(pg_temp.one_by_one('1 minute'), 's1 s2 s3 a1', 'they are picked when it has room, and so is the one that failed');
+SELECT is(
+    pg_temp.one_by_one('1 minute'), 's1 s2 s3 a1',
+    'they are picked when it has room, and so is the one that failed');
 
 -- Changes of the limit
 
@@ -452,14 +461,18 @@ BEGIN
                         unique_key => CASE WHEN random() < 0.3 THEN 'k' || floor(random() * 10) END,
                         on_conflict => (ARRAY['skip', 'replace', 'debounce'])[1 + floor(random() * 3)]);
                 WHEN 4, 5, 6, 7 THEN
-                    FOR v_job IN SELECT p.group_key FROM pgq.pick_jobs(ARRAY['mail'], floor(1 + random() * 5)::integer) AS p LOOP
+                    FOR v_job IN
+                        SELECT p.group_key
+                        FROM pgq.pick_jobs(ARRAY['mail'], floor(1 + random() * 5)::integer) AS p
+                    LOOP
                         IF (SELECT count(*) > v_limit FROM pgq.job AS j
                             WHERE j.group_key = v_job.group_key AND j.lease_token IS NOT NULL) THEN
                             RETURN 'limit passed at step ' || v_step;
                         END IF;
                     END LOOP;
                 WHEN 8, 9, 10, 11, 12 THEN
-                    PERFORM pgq.release_job(j.job_id, (ARRAY['complete', 'failed', 'paused', 'cancelled'])[1 + v_step % 4])
+                    PERFORM pgq.release_job(
+                        j.job_id, (ARRAY['complete', 'failed', 'paused', 'cancelled'])[1 + v_step % 4])
                     FROM (SELECT j.job_id FROM pgq.job AS j WHERE j.lease_token IS NOT NULL
                           ORDER BY random() LIMIT 1) AS j;
                 WHEN 13 THEN PERFORM pgq.cancel_job(v_job.job_id);

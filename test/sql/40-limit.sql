@@ -1,7 +1,7 @@
 \i test/setup.psql
 -- max_concurrency: how many jobs of a queue may run at once.
 BEGIN;
-SELECT plan(50);
+SELECT plan(51);
 
 -- The clock stands still until a test moves it, and every scan begins at the beginning: a clock that stands still
 -- would keep a watermark for ever (05-watermark tests them).
@@ -40,7 +40,12 @@ AS $$
     SELECT coalesce(string_agg(p.name, ' ' ORDER BY p.pick_id), '') FROM picked AS p
 $$;
 CREATE FUNCTION pg_temp.release(
-    name text, result text, error text DEFAULT NULL, delay_milliseconds bigint DEFAULT NULL, retry boolean DEFAULT true)
+    name text,
+    result text,
+    error text DEFAULT NULL,
+    delay_milliseconds bigint DEFAULT NULL,
+    retry boolean DEFAULT true
+)
 RETURNS text
 LANGUAGE sql
 AS $$
@@ -87,9 +92,10 @@ DO $$ BEGIN
 END $$;
 SELECT is(pg_temp.pick(9), 'i j', 'a batch makes room for as many as it has');
 SELECT is(
-    (SELECT string_agg(p.payload #>> '{}', ' ') FROM (SELECT array_agg(l.job_id) AS ids, array_agg(l.lease_token) AS tokens
-        FROM lease AS l WHERE l.name IN ('i', 'j')) AS last,
-        pgq.release_and_pick(last.ids, last.tokens, 'paused', ARRAY['mail'], 9) AS p), 'i j',
+    (SELECT string_agg(p.payload #>> '{}', ' ')
+     FROM (SELECT array_agg(l.job_id) AS ids, array_agg(l.lease_token) AS tokens
+           FROM lease AS l WHERE l.name IN ('i', 'j')) AS last,
+          pgq.release_and_pick(last.ids, last.tokens, 'paused', ARRAY['mail'], 9) AS p), 'i j',
     'release_and_pick has the room that it makes');
 SELECT is(pgq.purge_queue('mail'), 2::bigint, 'a purge of the jobs that wait');
 CALL pg_temp.add('k');
@@ -145,6 +151,16 @@ SELECT is(
 CALL pg_temp.add('o');
 SELECT is(pg_temp.pick(9), '', 'and what it picked counts too');
 
+DO $$ BEGIN
+    PERFORM pgq.set_queue_config('post', max_concurrency => 1);
+    PERFORM pgq.add_jobs('post', '{1,2,3}');
+    PERFORM pgq.pick_jobs(ARRAY['post']);
+END $$;
+SELECT is(
+    (SELECT count(*) FROM pgq.pick_jobs(ARRAY['post'], 9, ignore_max_concurrency => true)), 2::bigint,
+    'as many as are asked for are picked above the limit');
+DO $$ BEGIN PERFORM pgq.drop_queue('post', force => true); END $$;
+
 -- Changes of the limit
 
 DO $$ BEGIN
@@ -170,7 +186,9 @@ DO $$ BEGIN
     CALL pg_temp.add('i', 'j');
     PERFORM pgq.set_queue_config('mail', max_concurrency => 4);
 END $$;
-SELECT is(pg_temp.pick(9), 'i', 'a limit that is set again counts what runs now, and nothing that has ended meanwhile');
+SELECT is(
+    pg_temp.pick(9), 'i',
+    'a limit that is set again counts what runs now, and nothing that has ended meanwhile');
 
 -- Several queues
 

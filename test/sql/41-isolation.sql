@@ -25,14 +25,16 @@ SELECT throws_ok(
     $$ SELECT count(*) FROM pgq.release_and_pick('{}', '{}', 'complete', ARRAY['limited']) $$,
     '0A000', NULL, 'release_and_pick refuses it too');
 SELECT is(
-    (SELECT count(*) FROM pgq.pick_jobs(ARRAY['free'])), 1::bigint, 'a queue without a limit is picked in any transaction');
+    (SELECT count(*) FROM pgq.pick_jobs(ARRAY['free'])), 1::bigint,
+    'a queue without a limit is picked in any transaction');
 SELECT is(
     (SELECT count(*) FROM pgq.pick_jobs(ARRAY['free again'])), 1::bigint, 'a queue that had limits once is, too');
 SELECT lives_ok(
     $$ SELECT pgq.release_job(l.job_id, 'complete') FROM pgq.list_jobs('free') AS l $$,
     'a release works in any transaction');
 SELECT is(
-    (SELECT string_agg(l.state, ' ') FROM pgq.list_jobs('limited') AS l), 'ready', 'a pick that is refused changes nothing');
+    (SELECT string_agg(l.state, ' ') FROM pgq.list_jobs('limited') AS l), 'ready',
+    'a pick that is refused changes nothing');
 
 SELECT * FROM finish();
 ROLLBACK;

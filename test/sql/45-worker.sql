@@ -31,19 +31,26 @@ SELECT is(pg_temp.idle(), NULL, 'a worker may wait for queues that do not exist 
 DO $$ BEGIN PERFORM pgq.add_job('mail', '1', start_after => pgq._now() + interval '10.0001 seconds'); END $$;
 SELECT is(pg_temp.idle(), 10001::bigint, 'the time until a scheduled job is due is told in milliseconds, rounded up');
 SELECT is(pg_temp.idle(10000), NULL, 'a job that is due only after the time of waiting is not told');
-DO $$ BEGIN PERFORM pgq.add_job('mail', '1', start_after => pgq._now() + interval '10 seconds', priority => -7); END $$;
-SELECT is(pg_temp.idle(10000), 10000::bigint, 'a job that is due at the end of the time of waiting is told, of any priority');
+DO $$ BEGIN
+    PERFORM pgq.add_job('mail', '1', start_after => pgq._now() + interval '10 seconds', priority => -7);
+END $$;
+SELECT is(
+    pg_temp.idle(10000), 10000::bigint,
+    'a job that is due at the end of the time of waiting is told, of any priority');
 DO $$ BEGIN PERFORM pgq.add_job('post', '1', start_after => pgq._now() + interval '1 second'); END $$;
 SELECT is(pg_temp.idle(), 10000::bigint, 'a job of a queue that the worker does not wait for is not told');
 SELECT is(
-    pgq.announce_idle(ARRAY['mail', 'post'], 'tester', 60000), 1000::bigint, 'of several queues the first due job is told');
+    pgq.announce_idle(ARRAY['mail', 'post'], 'tester', 60000), 1000::bigint,
+    'of several queues the first due job is told');
 DO $$ BEGIN
     PERFORM pgq.set_queue_config('mail', max_concurrency_per_group => 1);
     PERFORM pgq.add_job('mail', '1', start_after => pgq._now() + interval '7 seconds', group_key => 'g');
 END $$;
 SELECT is(pg_temp.idle(), 7000::bigint, 'a scheduled job of a group is told');
 DO $$ BEGIN PERFORM pgq.add_job('mail', '1'); END $$;
-SELECT is(pg_temp.idle(), 7000::bigint, 'a job that is ready is not told: the caller picks once more before it waits');
+SELECT is(
+    pg_temp.idle(), 7000::bigint,
+    'a job that is ready is not told: the caller picks once more before it waits');
 CALL pg_temp.pass('7 seconds');
 SELECT is(
     (SELECT count(*) FROM pgq.pick_jobs(ARRAY['mail'], 9)), 2::bigint, 'both are picked');

@@ -41,15 +41,16 @@ $$, ROW (
 
 CREATE TEMPORARY TABLE full_job AS
 SELECT a.job_id FROM pgq.add_job(
-    queue_name => 'mail', payload => '"full"', start_after => '2030-01-01 01:00:00+00', priority => -3, max_attempts => 4,
-    unique_key => 'u', on_conflict => 'throttle', throttle_milliseconds => 1, group_key => 'g',
+    queue_name => 'mail', payload => '"full"', start_after => '2030-01-01 01:00:00+00', priority => -3,
+    max_attempts => 4, unique_key => 'u', on_conflict => 'throttle', throttle_milliseconds => 1, group_key => 'g',
     timeout_milliseconds => 100, timeout_with_result => 'cancelled', headers => '{"traceparent": "00-1"}') AS a;
 SELECT row_eq($$
     SELECT j.state, j.payload, j.headers, j.priority, j.max_attempts, j.start_after, j.group_key, j.unique_key,
            j.timeout_milliseconds, j.timeout_with_result
     FROM full_job AS f, pgq.get_job(f.job_id) AS j
 $$, ROW (
-    'scheduled'::text, '"full"'::jsonb, '{"traceparent": "00-1"}'::jsonb, -3, 4, '2030-01-01 01:00:00+00'::timestamptz,
+    'scheduled'::text, '"full"'::jsonb, '{"traceparent": "00-1"}'::jsonb, -3, 4,
+    '2030-01-01 01:00:00+00'::timestamptz,
     'g'::text, 'u'::text, 100, 'cancelled'::text
 ), 'every option stands on the job');
 
@@ -64,7 +65,8 @@ SELECT results_eq(
 -- A large payload
 
 DO $$ BEGIN
-    PERFORM pgq.add_job('large', to_jsonb(repeat('é"', 250000)), headers => jsonb_build_object('h', repeat('x', 200000)));
+    PERFORM pgq.add_job('large', to_jsonb(repeat('é"', 250000)),
+        headers => jsonb_build_object('h', repeat('x', 200000)));
 END $$;
 SELECT row_eq($$
     SELECT p.payload = to_jsonb(repeat('é"', 250000)), p.headers ->> 'h' = repeat('x', 200000)
@@ -83,7 +85,8 @@ SELECT is_empty(
     $$ SELECT 1 FROM pgq.list_jobs('large', 'ready') $$, 'nothing of what was refused is added');
 DO $$ BEGIN PERFORM pgq.set_queue_config('large', max_payload_bytes => 1024); END $$;
 SELECT throws_ok(
-    $$ SELECT pgq.add_job('large', to_jsonb(repeat('x', 1024))) $$, '54000', NULL, 'the limit is a setting of the queue');
+    $$ SELECT pgq.add_job('large', to_jsonb(repeat('x', 1024))) $$, '54000', NULL,
+    'the limit is a setting of the queue');
 SELECT lives_ok($$ SELECT pgq.add_job('large', to_jsonb(repeat('x', 1000))) $$, 'a payload below it is taken');
 DO $$ BEGIN PERFORM pgq.set_queue_config('large', max_payload_bytes => 4194304); END $$;
 SELECT lives_ok($$ SELECT pgq.add_job('large', to_jsonb(repeat('x', 4000000))) $$, 'a queue may take larger ones');
@@ -166,12 +169,14 @@ DECLARE
     v_many_state text := 'fine';
 BEGIN
     BEGIN
-        EXECUTE format('SELECT * FROM pgq.add_job(%L, %L, unique_key => %L, %s)', 'ranges', '1', 'one' || options, options)
+        EXECUTE format('SELECT * FROM pgq.add_job(%L, %L, unique_key => %L, %s)',
+                       'ranges', '1', 'one' || options, options)
         INTO v_one;
     EXCEPTION WHEN OTHERS THEN v_one_state := SQLSTATE;
     END;
     BEGIN
-        EXECUTE format('SELECT pgq.add_jobs(%L, %L, unique_keys => %L, %s)', 'ranges', '{1}', ARRAY['many' || options], options)
+        EXECUTE format('SELECT pgq.add_jobs(%L, %L, unique_keys => %L, %s)',
+                       'ranges', '{1}', ARRAY['many' || options], options)
         INTO v_many;
     EXCEPTION WHEN OTHERS THEN v_many_state := SQLSTATE;
     END;
@@ -183,7 +188,8 @@ SELECT results_eq($$
     FROM unnest(ARRAY[
         'priority => -100', 'priority => 100', 'priority => -101', 'priority => 101', 'priority => NULL',
         'priority => 2147483647',
-        'max_attempts => 1', 'max_attempts => 1000', 'max_attempts => 0', 'max_attempts => 1001', 'max_attempts => -1',
+        'max_attempts => 1', 'max_attempts => 1000', 'max_attempts => 0', 'max_attempts => 1001',
+        'max_attempts => -1',
         'timeout_milliseconds => 100', 'timeout_milliseconds => 604800000', 'timeout_milliseconds => 99',
         'timeout_milliseconds => 604800001', 'timeout_milliseconds => -100',
         'timeout_with_result => ''paused''', 'timeout_with_result => ''''', 'timeout_with_result => ''dead''',
@@ -198,7 +204,8 @@ SELECT results_eq($$
         'headers => ''{}''', 'headers => ''[]''', 'headers => ''null''', 'headers => ''"x"'''
     ]) AS o (options)
 $$, $$ VALUES
-    ('priority => -100', 'fine'), ('priority => 100', 'fine'), ('priority => -101', '22023'), ('priority => 101', '22023'),
+    ('priority => -100', 'fine'), ('priority => 100', 'fine'), ('priority => -101', '22023'),
+    ('priority => 101', '22023'),
     ('priority => NULL', '22004'), ('priority => 2147483647', '22023'),
     ('max_attempts => 1', 'fine'), ('max_attempts => 1000', 'fine'), ('max_attempts => 0', '22023'),
     ('max_attempts => 1001', '22023'), ('max_attempts => -1', '22023'),

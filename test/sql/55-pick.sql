@@ -40,7 +40,12 @@ AS $$
     SELECT coalesce(string_agg(p.name, ' ' ORDER BY p.pick_id), '') FROM picked AS p
 $$;
 CREATE FUNCTION pg_temp.release(
-    name text, result text, error text DEFAULT NULL, delay_milliseconds bigint DEFAULT NULL, retry boolean DEFAULT true)
+    name text,
+    result text,
+    error text DEFAULT NULL,
+    delay_milliseconds bigint DEFAULT NULL,
+    retry boolean DEFAULT true
+)
 RETURNS text
 LANGUAGE sql
 AS $$
@@ -68,8 +73,8 @@ FROM pgq.add_job('mail', '{"a": 1}', priority => 5, max_attempts => 3, group_key
     start_after => pgq._now() - interval '1 minute') AS a;
 CREATE TEMPORARY TABLE picked AS SELECT p.* FROM pgq.pick_jobs(ARRAY['mail']) AS p;
 SELECT results_eq($$
-    SELECT p.job_id, p.queue_name, p.lease_until, p.attempt, p.max_attempts, p.payload, p.headers, p.priority, p.group_key,
-           p.start_after, p.added_at, p.timeout_milliseconds
+    SELECT p.job_id, p.queue_name, p.lease_until, p.attempt, p.max_attempts, p.payload, p.headers, p.priority,
+           p.group_key, p.start_after, p.added_at, p.timeout_milliseconds
     FROM picked AS p
 $$, $$
     SELECT a.job_id, 'mail'::text, pgq._now() + interval '30 seconds', 1, 3, '{"a": 1}'::jsonb, '{"h": 1}'::jsonb, 5,
@@ -78,7 +83,8 @@ $$, $$
 $$, 'a picked job comes with all that a worker needs');
 SELECT is(
     (SELECT array_agg(k.key ORDER BY k.key) FROM picked AS p, jsonb_object_keys(to_jsonb(p)) AS k (key)),
-    '{added_at,attempt,group_key,headers,job_id,lease_token,lease_until,max_attempts,payload,priority,queue_name,start_after,timeout_milliseconds}'::text[],
+    ARRAY['added_at', 'attempt', 'group_key', 'headers', 'job_id', 'lease_token', 'lease_until', 'max_attempts',
+          'payload', 'priority', 'queue_name', 'start_after', 'timeout_milliseconds'],
     'a picked job has these fields and no other');
 SELECT ok(
     p.lease_token BETWEEN 1 AND 9007199254740991, 'a lease token is a safe integer in any language')
@@ -152,7 +158,9 @@ AS $$ SELECT string_agg(n, ', ' ORDER BY n) FROM regexp_split_to_table(names, ' 
 SAVEPOINT undone;
 SELECT is(pg_temp.pick(1, 'a', 'b', 'c'), 'b high', 'of several queues the highest priority comes first');
 SELECT is(pg_temp.pick(1, 'c', 'b', 'a'), 'a1', 'then the oldest of all, whatever the order of the names');
-SELECT is(pg_temp.sorted(pg_temp.pick(3, 'a', 'b', 'c')), 'b1, b2, c1', 'a pick of three takes the three oldest of all');
+SELECT is(
+    pg_temp.sorted(pg_temp.pick(3, 'a', 'b', 'c')), 'b1, b2, c1',
+    'a pick of three takes the three oldest of all');
 SELECT is(
     pg_temp.sorted(pg_temp.pick(9, 'a', 'b', 'c')), 'a low, a2, a3', 'a pick takes what is left wherever it is');
 ROLLBACK TO SAVEPOINT undone;
@@ -205,14 +213,16 @@ SELECT set_eq($$
     SELECT p.payload #>> '{}' AS name, p.timeout_milliseconds, p.lease_until - pgq._now() AS lease
     FROM pgq.pick_jobs(ARRAY['mail', 'post'], 9) AS p
 $$, $$ VALUES
-    ('own', 5000, interval '5 seconds'), ('queue', 7000, interval '7 seconds'), ('other queue', 8000, interval '8 seconds')
+    ('own', 5000, interval '5 seconds'), ('queue', 7000, interval '7 seconds'),
+    ('other queue', 8000, interval '8 seconds')
 $$, 'a lease is as long as the job says, or else its queue');
 ROLLBACK TO SAVEPOINT undone;
 SELECT set_eq($$
     SELECT p.payload #>> '{}' AS name, p.timeout_milliseconds, p.lease_until - pgq._now() AS lease
     FROM pgq.pick_jobs(ARRAY['mail', 'post'], 9, timeout_milliseconds => 6000) AS p
 $$, $$ VALUES
-    ('own', 5000, interval '5 seconds'), ('queue', 6000, interval '6 seconds'), ('other queue', 6000, interval '6 seconds')
+    ('own', 5000, interval '5 seconds'), ('queue', 6000, interval '6 seconds'),
+    ('other queue', 6000, interval '6 seconds')
 $$, 'a pick may give another lease to jobs that have none of their own');
 DO $$ BEGIN
     PERFORM pgq.drop_queue('mail', force => true);
@@ -235,7 +245,8 @@ DO $$ BEGIN
     CALL pg_temp.pass('1 second');
 END $$;
 SELECT is(
-    pg_temp.pick(9), 'd e a b', 'a pick that meets leases that ran out gets its number, and these jobs too if they are due');
+    pg_temp.pick(9), 'd e a b',
+    'a pick that meets leases that ran out gets its number, and these jobs too if they are due');
 CALL pg_temp.pass('59 seconds');
 SELECT is(
     concat_ws(' ', pg_temp.pick(1), pg_temp.pick(1), pg_temp.pick(1), pg_temp.pick(1), pg_temp.pick(1)),
@@ -261,7 +272,9 @@ SELECT is((SELECT count(*) FROM pgq.pick_jobs(ARRAY['mail'])), 0::bigint, 'a pic
 SELECT is(current_setting('synchronous_commit') <> 'off', true, 'is durable');
 SELECT is((SELECT count(*) FROM pgq.pick_jobs(ARRAY['mail'], durable => NULL)), 0::bigint, 'a pick with null for it');
 SELECT is(current_setting('synchronous_commit') <> 'off', true, 'is durable');
-SELECT is((SELECT count(*) FROM pgq.pick_jobs(ARRAY['mail'], durable => false)), 0::bigint, 'a pick that need not be durable');
+SELECT is(
+    (SELECT count(*) FROM pgq.pick_jobs(ARRAY['mail'], durable => false)), 0::bigint,
+    'a pick that need not be durable');
 SELECT is(current_setting('synchronous_commit'), 'off', 'makes its transaction one that need not wait for the disk');
 ROLLBACK TO SAVEPOINT undone;
 SELECT is(current_setting('synchronous_commit') <> 'off', true, 'for this transaction only');

@@ -1,7 +1,7 @@
 \i test/setup.psql
 -- Time-outs: what becomes of a job whose lease ran out, and how long a failed job waits.
 BEGIN;
-SELECT plan(22);
+SELECT plan(30);
 
 -- The clock stands still until a test moves it, and every scan begins at the beginning: a clock that stands still
 -- would keep a watermark for ever (05-watermark tests them).
@@ -40,7 +40,12 @@ AS $$
     SELECT coalesce(string_agg(p.name, ' ' ORDER BY p.pick_id), '') FROM picked AS p
 $$;
 CREATE FUNCTION pg_temp.release(
-    name text, result text, error text DEFAULT NULL, delay_milliseconds bigint DEFAULT NULL, retry boolean DEFAULT true)
+    name text,
+    result text,
+    error text DEFAULT NULL,
+    delay_milliseconds bigint DEFAULT NULL,
+    retry boolean DEFAULT true
+)
 RETURNS text
 LANGUAGE sql
 AS $$
@@ -150,6 +155,100 @@ SELECT results_eq(
     $$ SELECT l.state, count(*) FROM pgq.list_jobs('mail') AS l GROUP BY l.state ORDER BY l.state $$,
     $$ VALUES ('cancelled', 3::bigint), ('complete', 3), ('running', 3), ('scheduled', 3) $$,
     'each of them has its own');
+
+-- Beside fresh jobs
+
+CREATE PROCEDURE pg_temp.restart(pause_milliseconds bigint, max_concurrency integer DEFAULT NULL, of_queue text DEFAULT 'failed')
+LANGUAGE plpgsql
+AS $$ BEGIN
+    PERFORM pgq.drop_queue('mail', force => true);
+    PERFORM pgq.set_queue_config('mail', timeout_milliseconds => 1000, timeout_with_result => of_queue, max_attempts => 3,
+        retry_backoff => 'fixed', pause_between_retries_milliseconds => pause_milliseconds,
+        max_concurrency => restart.max_concurrency);
+END $$;
+DO $$ BEGIN
+    CALL pg_temp.restart(0);
+    CALL pg_temp.add('expired1', 'expired2');
+    PERFORM pg_temp.pick(2);
+    CALL pg_temp.pass('0.5 seconds');
+    CALL pg_temp.add('fresh1', 'fresh2');
+    CALL pg_temp.pass('0.5 seconds');
+END $$;
+SELECT is(
+    pg_temp.pick(3), 'fresh1 fresh2 expired1',
+    'a pick that meets leases that ran out is full all the same, and jobs without a pause come after those that waited');
+SELECT is(pg_temp.pick(9), 'expired2', 'the rest of them is left for the next pick');
+DO $$ BEGIN
+    CALL pg_temp.restart(0);
+    PERFORM pgq.add_job('mail', '"urgent"', priority => 1);
+    PERFORM pg_temp.pick();
+    CALL pg_temp.add('fresh');
+    CALL pg_temp.pass('1 second');
+END $$;
+SELECT is(pg_temp.pick(9), 'urgent fresh', 'a job that timed out keeps its priority');
+DO $$ BEGIN
+    CALL pg_temp.restart(1);
+    CALL pg_temp.add('alive', 'expired');
+    PERFORM pg_temp.pick(9);
+    PERFORM pgq.keep_jobs_alive(ARRAY[pg_temp.id('alive')], NULL, 5000);
+    PERFORM pgq.add_job('post', '"of post"', timeout_milliseconds => 1000, timeout_with_result => 'paused');
+    PERFORM pg_temp.pick(9, 'post');
+    CALL pg_temp.pass('0.5 seconds');
+    CALL pg_temp.add('fresh');
+    CALL pg_temp.pass('0.5 seconds');
+END $$;
+SELECT is(
+    pg_temp.pick(9, 'mail', 'post'), 'fresh of post', 'a pick from several queues meets the leases that ran out in each');
+SELECT is(
+    concat_ws(' ', pg_temp.state('alive'), pg_temp.state('expired')), 'running scheduled',
+    'a job whose lease holds runs on when others time out');
+
+-- What a time-out frees
+
+CREATE FUNCTION pg_temp.freed(result text)
+RETURNS text
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    CALL pg_temp.restart(60000, 1, result);
+    PERFORM pgq.add_job('mail', '"job"', unique_key => 'k');
+    CALL pg_temp.add('next');
+    PERFORM pg_temp.pick(9);
+    CALL pg_temp.pass('1 second');
+    RETURN concat_ws(', ', pg_temp.pick(9),
+        CASE WHEN (pgq.add_job('mail', '"twin"', unique_key => 'k')).is_new THEN 'key' END);
+END
+$$;
+SELECT results_eq(
+    $$ SELECT r.result, pg_temp.freed(r.result) FROM unnest(ARRAY['failed', 'paused', 'complete', 'cancelled']) AS r (result) $$,
+    $$ VALUES ('failed', 'next'), ('paused', 'next'), ('complete', 'next, key'), ('cancelled', 'next, key') $$,
+    'each time-out frees the place under max_concurrency in the pick that meets it, and the unique key if the job has ended');
+
+-- What the history tells
+
+DO $$ BEGIN
+    CALL pg_temp.restart(0);
+    CALL pg_temp.add('job');
+    PERFORM pg_temp.pick();
+    CALL pg_temp.pass('1.5 seconds');
+    PERFORM pgq.pick_jobs(ARRAY['mail'], worker => 'second');
+END $$;
+SELECT is(
+    (SELECT g.attempts FROM pgq.get_job(pg_temp.id('job')) AS g),
+    jsonb_build_array(jsonb_build_object(
+        'attempt', 1, 'picked_at', pgq._now() - interval '1.5 seconds', 'ended_at', pgq._now(), 'milliseconds', 1500.000,
+        'worker', 'tester', 'outcome', 'timed_out', 'error', 'timed out')),
+    'an attempt that timed out is kept with its own worker, and ends at the pick that met it');
+DO $$ BEGIN
+    FOR v_time IN 2..3 LOOP
+        CALL pg_temp.pass('1 second');
+        PERFORM pg_temp.pick(9);
+    END LOOP;
+END $$;
+SELECT row_eq(
+    $$ SELECT g.state, g.attempt, g.error, jsonb_path_query_array(g.attempts, '$[*].error') FROM pgq.get_job(pg_temp.id('job')) AS g $$,
+    ROW ('dead'::text, 3, 'timed out'::text, '["timed out", "timed out", "timed out"]'::jsonb),
+    'a job that times out again and again is dead after its last attempt');
 
 -- Until it is met, a lease that ran out may still be used
 
