@@ -1,8 +1,9 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawnSync } from 'node:child_process'
 import { readFileSync, readdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { PgQueue } from '../src/index.ts'
 import { DATABASE_URL, openDb } from './support.ts'
 
 /** The documentation shows nothing that does not work. Its examples have a database of their own. */
@@ -32,6 +33,28 @@ function blocks(page: string, language: string): string[] {
 test.each(examples)('the example %s runs', async (name) => {
   const tsx = resolve(sdk, 'node_modules/.bin/tsx')
   await promisify(execFile)(tsx, [`examples/${name}`], { cwd: sdk, env: { ...process.env, DATABASE_URL: url } })
+}, 60_000)
+
+// Debian's psycopg2 is that of its own Python.
+const python = ['/usr/bin/python3', 'python3'].find((name) => spawnSync(name, ['-c', 'import psycopg2']).status === 0)
+
+test.skipIf(!python)('the Python of README.md adds and works jobs', async () => {
+  const queue = new PgQueue<{ to: string }>(db, 'mail')
+  await queue.getConfig().set({})
+  await queue.getConfig().drop({ force: true }) // What the other examples have left.
+  await queue.getConfig().set({ retry_backoff: 'fixed' })
+  await db.exec('DROP TABLE IF EXISTS sent_mail; CREATE TABLE sent_mail (address text UNIQUE)')
+  const [shown] = blocks('README.md', 'python')
+  const script = `${shown}
+print(json.dumps([[add_mail("ada"), add_mail("ada")], [work_one(), work_one(), work_one()]]))`
+
+  const { stdout } = await promisify(execFile)(python!, ['-c', script], { env: { ...process.env, DATABASE_URL: url } })
+
+  const [[first, second], worked] = JSON.parse(stdout)
+  expect(worked).toEqual([true, true, false])
+  expect(await queue.getJob(first)).toMatchObject({ state: 'complete', worker: 'python' })
+  expect(await queue.getJob(second)).toMatchObject({ state: 'scheduled', attempts: [{ outcome: 'failed', error: expect.stringContaining('duplicate key') }] })
+  expect((await db.query({ q: 'SELECT address FROM sent_mail' })).rows).toEqual([{ address: 'ada' }])
 })
 
 test.each(PAGES)('the TypeScript of %s is part of the examples', (page) => {
@@ -43,9 +66,9 @@ test.each(PAGES)('the TypeScript of %s is part of the examples', (page) => {
 test.each(PAGES)('the SQL of %s is understood by the server', async (page) => {
   const done = new Error('roll back')
   const run = db.transaction(async (transaction) => {
-    // An example in TypeScript may have made its own.
-    await transaction.exec('DROP TABLE IF EXISTS customer; CREATE TABLE customer (email text, welcomed_at timestamptz)')
-    await transaction.exec('CREATE TABLE sent_mail (address text)')
+    // Other examples may have made their own.
+    await transaction.exec('DROP TABLE IF EXISTS customer, sent_mail')
+    await transaction.exec('CREATE TABLE customer (email text, welcomed_at timestamptz); CREATE TABLE sent_mail (address text)')
     for (const block of blocks(page, 'sql')) {
       // Statements, with their strings, comments and function bodies.
       for (const statement of block.match(/(?:\$\$.*?\$\$|--[^\n]*|'[^']*'|[^;])+/gs) ?? []) {

@@ -58,16 +58,19 @@ function accesses(node: PlanNode): Access[] {
   return [...own, ...below.flatMap(accesses)]
 }
 
-/** How many rows of `table` the transaction around `work` has updated, and how many of those updates were HOT. */
+/** How many rows of `table` the session's `work` has updated, and how many of those updates were HOT. */
 export async function updatesOf(
   sql: Session, table: string, work: () => Promise<unknown>,
 ): Promise<{ updated: number; hot: number }> {
+  // These functions count what the session has not reported yet, which may be more than its transaction; so the difference.
+  const look = (): Promise<[{ updated: number; hot: number }]> => sql<[{ updated: number; hot: number }]>`
+    SELECT pg_stat_get_xact_tuples_updated(${table}::regclass) AS updated,
+           pg_stat_get_xact_tuples_hot_updated(${table}::regclass) AS hot`
   return inTransaction(sql, async () => {
+    const [before] = await look()
     await work()
-    const [row] = await sql<[{ updated: number; hot: number }]>`
-      SELECT pg_stat_get_xact_tuples_updated(${table}::regclass) AS updated,
-             pg_stat_get_xact_tuples_hot_updated(${table}::regclass) AS hot`
-    return row
+    const [after] = await look()
+    return { updated: after.updated - before.updated, hot: after.hot - before.hot }
   })
 }
 
