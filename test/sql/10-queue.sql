@@ -1,7 +1,7 @@
 \i test/setup.psql
 -- Queues: settings, pausing, emptying, dropping.
 BEGIN;
-SELECT plan(66);
+SELECT plan(68);
 
 -- The clock stands still until a test moves it, and every scan begins at the beginning: a clock that stands still
 -- would keep a watermark for ever (05-watermark tests them).
@@ -306,6 +306,9 @@ SELECT row_eq(
        FROM pgq.get_queue_config('mail') AS c $$,
     ROW (NULL::integer, NULL::integer, 30, NULL::timestamptz, NULL::text),
     'a queue that is made again after a drop has the defaults');
+SELECT ok(
+    (pgq.get_queue_config('mail')).created_at > (SELECT (c.config).created_at FROM config AS c),
+    'a queue that is made again knows its new time');
 SELECT is(pg_temp.pick(2), 'first second', 'a queue that is made again works');
 SELECT is(
     (SELECT s.finished_last_minute + s.dead FROM pgq.queue_stats('mail') AS s), 0::bigint,
@@ -314,8 +317,23 @@ SELECT is(
 DO $$ BEGIN
     PERFORM pgq.set_queue_config('mail', max_concurrency => 2);
     PERFORM pgq.add_job('mail', '"key"', unique_key => 'k');
+    PERFORM pgq.set_queue_config('mail', max_concurrency_per_group => 1);
+    PERFORM pgq.add_job('mail', '"group"', group_key => 'g');
+    PERFORM pgq.announce_idle(ARRAY['mail'], 'tester');
     PERFORM pgq.drop_queue('mail', force => true);
 END $$;
+SELECT is_empty($$
+    SELECT t.name
+    FROM (SELECT 'job' AS name, j.queue_id FROM pgq.job AS j
+          UNION ALL SELECT 'finished_job', f.queue_id FROM pgq.finished_job AS f
+          UNION ALL SELECT 'unique_key', k.queue_id FROM pgq.unique_key AS k
+          UNION ALL SELECT 'running_job', r.queue_id FROM pgq.running_job AS r
+          UNION ALL SELECT 'group_hint', h.queue_id FROM pgq.group_hint AS h
+          UNION ALL SELECT 'idle_worker', w.queue_id FROM pgq.idle_worker AS w
+          UNION ALL SELECT 'queue_access', a.queue_id FROM pgq.queue_access AS a) AS t
+    JOIN pgq.queue AS q ON q.queue_id = t.queue_id
+    WHERE q.queue_name = 'mail'
+$$, 'a drop by force leaves no row of the queue in any table');
 SELECT throws_ok(
     $$ SELECT pg_temp.release('first', 'complete') $$,
     'JQ003', NULL, 'a job that ran when its queue was dropped by force has lost its lease');

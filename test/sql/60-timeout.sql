@@ -1,7 +1,7 @@
 \i test/setup.psql
 -- Time-outs: what becomes of a job whose lease ran out, and how long a failed job waits.
 BEGIN;
-SELECT plan(30);
+SELECT plan(31);
 
 -- The clock stands still until a test moves it, and every scan begins at the beginning: a clock that stands still
 -- would keep a watermark for ever (05-watermark tests them).
@@ -202,6 +202,7 @@ SELECT is(
 SELECT is(
     concat_ws(' ', pg_temp.state('alive'), pg_temp.state('expired')), 'running scheduled',
     'a job whose lease holds runs on when others time out');
+SELECT is(pgq._time_out_jobs(ARRAY[pg_temp.id('alive')]), 0, 'a lease that was kept alive meanwhile is looked at again, and holds');
 
 -- What a time-out frees
 

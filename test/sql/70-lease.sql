@@ -2,7 +2,7 @@
 -- Leases: how they are kept alive, and how a worker learns that one is lost. 65-release tests the fence,
 -- also for keep-alives.
 BEGIN;
-SELECT plan(25);
+SELECT plan(26);
 
 -- The clock stands still until a test moves it, and every scan begins at the beginning: a clock that stands still
 -- would keep a watermark for ever (05-watermark tests them).
@@ -196,6 +196,9 @@ SELECT results_eq(
        FROM (SELECT array_agg(m.job_id) AS ids, array_agg(m.lease_token) AS tokens FROM many AS m) AS g,
             pgq.keep_jobs_alive(g.ids, g.tokens) AS k GROUP BY 1, 2 $$,
     $$ VALUES ('running', interval '10 seconds', 2000::bigint) $$, 'thousands of leases are kept alive in one call');
+SELECT is(
+    ARRAY(SELECT DISTINCT r.lease_until - pgq._now() FROM pgq.running_job AS r), ARRAY[interval '10 seconds'],
+    'their places under max_concurrency last as long as they do');
 CALL pg_temp.pass('9 seconds');
 SELECT is(
     (SELECT count(*) FROM pgq.pick_jobs(ARRAY['post'])), 0::bigint,
