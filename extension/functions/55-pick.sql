@@ -73,7 +73,6 @@ CREATE OR REPLACE FUNCTION @extschema@._note_lane_scan(
     mark text,
     began_from @extschema@.watermark,
     picked_at timestamptz,
-    has_picked boolean,
     is_slow boolean,
     took interval
 )
@@ -86,14 +85,16 @@ DECLARE
     v_first_at timestamptz;
     v_first_id bigint;
 BEGIN
-    -- What was picked is not handed from the pick to here, which would cost every pick: a slow one looks again.
-    IF is_slow AND has_picked THEN
+    -- What the pick met is not handed to here, which would cost every pick: a slow one looks again for the
+    -- first job that it took, or could not take although it might have been picked.
+    IF is_slow THEN
         SELECT j.start_after, j.job_id INTO v_first_at, v_first_id
         FROM @extschema@.job AS j
         WHERE j.queue_id = lane.queue_id AND j.priority = lane.priority AND j.held_by IS NULL
           AND (j.start_after, j.job_id) >= (began_from.from_at, began_from.from_id)
           AND j.start_after <= _note_lane_scan.picked_at
-          AND j.picked_at = _note_lane_scan.picked_at
+          AND (j.lease_until IS NULL OR j.lease_until <= _note_lane_scan.picked_at
+               OR j.picked_at = _note_lane_scan.picked_at)
         ORDER BY j.start_after, j.job_id
         LIMIT 1;
     END IF;
@@ -102,7 +103,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@._note_lane_scan IS
-    'Internal: moves the watermark of a lane to the first job that this pick took.';
+    'Internal: moves the watermark of a lane to the first job that this pick took or left.';
 
 -- How many jobs to take from each queue so that together they are the first in line. Looks, without
 -- locks, at as many jobs of each lane as are wanted; of more than eight lanes of one priority only at a share.
@@ -356,7 +357,7 @@ BEGIN
 
             v_slow_at := v_began + interval '150 microseconds' + v_take * interval '20 microseconds';
             IF clock_timestamp() > v_slow_at OR v_from.is_set THEN
-                PERFORM @extschema@._note_lane_scan(v_lane, v_mark, v_from, v_now, v_taken > 0,
+                PERFORM @extschema@._note_lane_scan(v_lane, v_mark, v_from, v_now,
                     clock_timestamp() > v_slow_at, clock_timestamp() - v_began);
             END IF;
             IF v_lane.max_concurrency IS NOT NULL THEN

@@ -1,7 +1,7 @@
 \i test/setup.psql
 -- Watermarks hide nothing for long: what comes to be below one is met by the next scan from the beginning.
 BEGIN;
-SELECT plan(13);
+SELECT plan(14);
 
 -- The clock stands still until a test moves it.
 SET LOCAL test.now = '2030-01-01 00:00:00+00';
@@ -74,6 +74,22 @@ SELECT is_empty($$
     )
     SELECT m.at, (m.mark).from_at FROM marked AS m WHERE (m.mark).from_at IS DISTINCT FROM m.at
 $$, 'a mark keeps its time to the microsecond: a later one would hide a job, an earlier one read the graveyard');
+
+-- A slow scan that took nothing, because all it met were leases that ran out, knows nothing of what comes after.
+DO $$ BEGIN
+    PERFORM pgq.add_job('late', '"expired"');
+    PERFORM pgq.pick_jobs(ARRAY['late'], timeout_milliseconds => 1000);
+    CALL pg_temp.pass('2 seconds');
+    PERFORM pgq.add_job('late', '"ready"');
+    CALL pg_temp.pass('2 seconds');
+    PERFORM pgq._note_lane_scan(
+        ROW (q.queue_id, q.queue_name, 0, 10, 30000, NULL, false)::pgq.lane_visit, pgq._lane_mark(q.queue_id, 0::smallint),
+        ('-infinity', 0, false)::pgq.watermark, pgq._now(), true, interval '1 minute')
+    FROM pgq.queue AS q WHERE q.queue_name = 'late';
+END $$;
+SELECT is(
+    (SELECT p.payload FROM pgq.pick_jobs(ARRAY['late']) AS p), '"ready"'::jsonb,
+    'a mark set beside leases that ran out does not hide the jobs behind them');
 
 -- From here on every scan counts as slow, so that marks are set wherever they can be.
 ALTER FUNCTION pgq._note_scan(text, boolean, boolean, interval, timestamptz, bigint, timestamptz)
