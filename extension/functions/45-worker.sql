@@ -10,9 +10,9 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 RETURN 'pgq_' || '@extschema@.job'::regclass::oid;
 COMMENT ON FUNCTION @extschema@.wake_up_channel IS
-    'Returns the channel to LISTEN to. The payload of a notification is the name of a queue that has a job to pick.';
+    'Returns the channel to LISTEN to. The payload of a notification is the name of a queue that has a job to pick, or will have while the worker is idle.';
 
-CREATE OR REPLACE FUNCTION @extschema@._wake_workers(queue_ids integer[])
+CREATE OR REPLACE FUNCTION @extschema@._wake_workers(queue_ids integer[], due_at timestamptz DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE
@@ -23,11 +23,11 @@ BEGIN
     FROM @extschema@.queue AS q
     WHERE q.queue_id = ANY (queue_ids)
       AND EXISTS (SELECT FROM @extschema@.idle_worker AS w
-                  WHERE w.queue_id = q.queue_id AND w.until > @extschema@._now());
+                  WHERE w.queue_id = q.queue_id AND w.until > GREATEST(@extschema@._now(), due_at));
 END
 $$;
 COMMENT ON FUNCTION @extschema@._wake_workers IS
-    'Internal: notifies the workers that are idle on these queues.';
+    'Internal: notifies the workers that are idle on these queues, and still will be at due_at.';
 
 -- Writes: idle_worker.  Locks: the worker's own rows.
 CREATE OR REPLACE FUNCTION @extschema@.announce_idle(

@@ -163,7 +163,7 @@ BEGIN
                    WHERE l.queue_id = q.queue_id AND l.priority = add_job.priority LIMIT 1)))
         RETURNING j.job_id, j.queue_id, j.held_by,
             (SELECT true FROM @extschema@.idle_worker AS w
-             WHERE w.queue_id = j.queue_id AND w.until > v_now LIMIT 1) AS has_idle_worker
+             WHERE w.queue_id = j.queue_id AND w.until > GREATEST(v_now, j.start_after) LIMIT 1) AS has_idle_worker
         INTO v_new;
         EXIT WHEN FOUND;
         -- The queue or the lane is missing, or the queue does not take this job.
@@ -175,7 +175,7 @@ BEGIN
     IF v_new.held_by IS NOT NULL THEN
         PERFORM @extschema@._hint_group(v_new.queue_id, group_key, COALESCE(start_after, v_now));
     END IF;
-    IF v_new.has_idle_worker AND COALESCE(start_after <= v_now, true) THEN
+    IF v_new.has_idle_worker THEN
         PERFORM pg_notify('pgq_' || '@extschema@.job'::regclass::oid, queue_name);
     END IF;
     RETURN (v_new.job_id, true)::@extschema@.added_job;
@@ -246,9 +246,7 @@ BEGIN
     v_job_ids := @extschema@._insert_jobs(v_queue_id, v_job_ids, payloads, unique_keys, group_keys,
         COALESCE(start_after, v_now), v_now, priority, max_attempts, timeout_milliseconds,
         timeout_with_result, headers);
-    IF start_after IS NULL OR start_after <= v_now THEN
-        PERFORM @extschema@._wake_workers(ARRAY[v_queue_id]);
-    END IF;
+    PERFORM @extschema@._wake_workers(ARRAY[v_queue_id], start_after);
     RETURN v_job_ids;
 END
 $$;

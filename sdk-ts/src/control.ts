@@ -27,7 +27,7 @@ export interface RedriveJobsOptions extends TransactionOption {
   readonly error_like?: string
   /** Only those that died at this moment or later. @default any time */
   readonly dead_since?: Date | string
-  /** Only those that died before this moment. @default any time */
+  /** Only those that died at this moment or earlier. @default any time */
   readonly dead_until?: Date | string
   /** At most so many. @default all */
   readonly max_jobs?: number
@@ -62,7 +62,7 @@ export function sqlControl(db: Queryable, schema_name: string): Control {
     },
 
     async redrive(queue_name, { error_like, dead_since, dead_until, max_jobs, preview = false, transaction = db }) {
-      expectWhole('max_jobs', max_jobs, 0)
+      expectWhole('max_jobs', max_jobs, 1)
       const types = {
         queue_name: 'text', error_like: 'text', dead_since: 'timestamptz', dead_until: 'timestamptz', max_jobs: 'integer', preview: 'boolean',
       }

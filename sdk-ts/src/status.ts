@@ -130,7 +130,12 @@ export function sqlStatus(db: Queryable, schema_name: string): Status {
 }
 
 type Moments = 'start_after' | 'added_at' | 'picked_at' | 'lease_until' | 'finished_at' | 'attempts'
-type AttemptRow = Omit<JobAttempt, 'picked_at' | 'ended_at'> & { picked_at: string; ended_at: string; error?: string | null }
+type AttemptRow = Omit<JobAttempt, 'picked_at' | 'ended_at' | 'worker' | 'error'> & {
+  picked_at: string
+  ended_at: string
+  worker?: string
+  error?: string
+}
 type JobStatusRow = Omit<JobStatus, Moments> & {
   start_after: string | null
   added_at: string
@@ -152,6 +157,7 @@ function statusOf(row: JobStatusRow): JobStatus {
       ...attempt,
       picked_at: new Date(attempt.picked_at),
       ended_at: new Date(attempt.ended_at),
+      worker: attempt.worker ?? null,
       error: attempt.error ?? null,
     })),
   }

@@ -218,6 +218,14 @@ describe('waking up', () => {
     expect(started[0]! - start_after.getTime()).toBeGreaterThanOrEqual(-2)
   })
 
+  test('a job that is scheduled while a worker waits starts when it is due, not at the next poll', async () => {
+    const queue = await newQueue(db)
+    stopAfterwards(startWorker(queue, () => {}, { poll_interval_milliseconds: 60_000 }))
+    await until(() => isIdle(queue))
+    const { job_id } = await queue.addJob({ n: 1 }, { start_after: new Date(Date.now() + 500) })
+    expect(await queue.waitForResult(job_id, { timeout_milliseconds: 10_000 })).toMatchObject({ state: 'complete' })
+  })
+
   test('a retry starts when it is due, not at the next poll', async () => {
     const queue = await newQueue(db, { pause_between_retries_milliseconds: 100 })
     const { job_id } = await queue.addJob({ n: 1 })
