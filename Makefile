@@ -17,7 +17,7 @@ REGRESS_OPTS   = --inputdir=test --outputdir=test/output --load-extension=pgtap 
 ISOLATION      = $(sort $(patsubst test/specs/%.spec,%,$(wildcard test/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test --outputdir=test/output/isolation --load-extension=pgq
 
-.PHONY: all install installcheck uninstall clean test demo bundle check-version check-layout check-doc help not-foreign uninstall-doc test/output
+.PHONY: all install installcheck uninstall clean test demo bench bundle check-version check-layout check-doc help not-foreign uninstall-doc test/output
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 
@@ -77,6 +77,9 @@ sdk-ts/node_modules/.package-lock.json: sdk-ts/package-lock.json
 	@touch $@
 
 # What PGlite unpacks before CREATE EXTENSION pgq.
+bench: ## measure pgq beside its peers (BENCH="--rows drain --repeat 5"; see test/bench/README.md)
+	@test/bench/run $(BENCH)
+
 bundle: $(BUNDLE) ## build the tarball for PGlite
 $(BUNDLE): pgq.control $(SCRIPT)
 	@echo 'make $@'

@@ -1,0 +1,65 @@
+/** Lets worker processes work until no job is left; for all rows that drain. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { share, type Scene } from './experiment.ts'
+import { payloads } from './payload.ts'
+import { QUEUE } from './peers/peer.ts'
+import { startAll } from './start-all.ts'
+import { LONGEST_SILENCE_MILLISECONDS, startWorkerProcess } from './worker-process.ts'
+
+export interface Drained {
+  readonly jobs_per_second: number
+  /** Of the first process. */
+  readonly peak_rss_bytes: number
+  /** Of adding them, by the bulk API. */
+  readonly added_per_second: number
+}
+
+export interface DrainOptions {
+  readonly jobs?: readonly object[]
+  readonly processes?: number
+  readonly queue_names?: readonly string[]
+}
+
+/**
+ * From the first handler's start to the last job recorded as done. The processes have warmed up, and their workers are
+ * stopped, while the jobs are added.
+ */
+export async function drain({ peer, place, sizes }: Scene, options: DrainOptions): Promise<Drained> {
+  const { jobs = payloads(share(peer, sizes.many)), processes = 1, queue_names = [QUEUE] } = options
+  const producer = await peer.openProducer(place, 16)
+  const addTo = async (batch: readonly object[]): Promise<void> => {
+    const length = Math.ceil(batch.length / queue_names.length)
+    for (const [index, name] of queue_names.entries()) {
+      const part = batch.slice(index * length, (index + 1) * length)
+      if (part.length > 0) await producer.addMany(part, name)
+    }
+  }
+  await using workers = await startAll(processes, () => startWorkerProcess({ peer: peer.name, place, queue_names, settings: 'best' }))
+
+  async function work(expected: number): Promise<number> {
+    await Promise.all(workers.map((worker) => worker.start()))
+    const handled = (): number => workers.reduce((sum, worker) => sum + worker.handled.count, 0)
+    let [last_handled, last_at] = [0, performance.now()]
+    while (handled() < expected || !(await producer.isDrained())) {
+      await sleep(handled() < expected ? 5 : 1)
+      if (handled() > last_handled) [last_handled, last_at] = [handled(), performance.now()]
+      else if (performance.now() - last_at > LONGEST_SILENCE_MILLISECONDS) throw new Error(`of ${expected} jobs ${last_handled} were handled, then none`)
+    }
+    const ended_at = Number(process.hrtime.bigint())
+    const first_at = Math.min(...workers.map((worker) => worker.handled.first_at || Infinity))
+    await Promise.all(workers.map((worker) => worker.stop()))
+    return (ended_at - first_at) / 1e9
+  }
+
+  const warm_up = payloads(Math.max(share(peer, sizes.warm_up * 4), queue_names.length))
+  await addTo(warm_up)
+  await work(warm_up.length)
+
+  const began = performance.now()
+  await addTo(jobs)
+  const adding_seconds = (performance.now() - began) / 1000
+  const seconds = await work(jobs.length)
+  const peak_rss_bytes = await workers[0]!.peakMemory()
+  await producer.end()
+  return { jobs_per_second: jobs.length / seconds, peak_rss_bytes, added_per_second: jobs.length / adding_seconds }
+}
