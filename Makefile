@@ -76,10 +76,10 @@ sdk-ts/node_modules/.package-lock.json: sdk-ts/package-lock.json
 	cd sdk-ts && npm ci --no-audit --no-fund
 	@touch $@
 
-# What PGlite unpacks before CREATE EXTENSION pgq.
 bench: ## measure pgq beside its peers (BENCH="--rows drain --repeat 5"; see test/bench/README.md)
 	@test/bench/run $(BENCH)
 
+# What PGlite unpacks before CREATE EXTENSION pgq.
 bundle: $(BUNDLE) ## build the tarball for PGlite
 $(BUNDLE): pgq.control $(SCRIPT)
 	@echo 'make $@'
