@@ -19,6 +19,15 @@ $$;
 COMMENT ON FUNCTION @extschema@._require_read_committed IS
     'Internal: raises 0A000 in a transaction whose snapshot is too old to count by.';
 
+CREATE OR REPLACE FUNCTION @extschema@._lock_space()
+RETURNS integer
+LANGUAGE sql
+STABLE
+PARALLEL SAFE
+RETURN '@extschema@.job'::regclass::oid::bigint::bit(32)::integer;
+COMMENT ON FUNCTION @extschema@._lock_space IS
+    'Internal: the first key of the advisory locks of queues; the second is the queue_id. Without a search_path of its own, so that it is inlined.';
+
 -- Locks: the queue's advisory lock, until the transaction ends; waits 50 milliseconds at most.
 CREATE OR REPLACE FUNCTION @extschema@._lock_queue(queue_id integer)
 RETURNS boolean
@@ -27,7 +36,7 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_space integer := '@extschema@.job'::regclass::oid::bigint::bit(32)::integer;
+    v_space integer := @extschema@._lock_space();
     v_lock_timeout text := current_setting('lock_timeout');
 BEGIN
     IF pg_try_advisory_xact_lock(v_space, queue_id) THEN
@@ -102,8 +111,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF old_limit IS NULL OR new_limit IS NULL THEN
-        PERFORM pg_advisory_xact_lock(
-            '@extschema@.job'::regclass::oid::bigint::bit(32)::integer, queue_id);
+        PERFORM pg_advisory_xact_lock(@extschema@._lock_space(), queue_id);
         DELETE FROM @extschema@.running_job AS r WHERE r.queue_id = _apply_limit.queue_id;
     END IF;
     IF old_limit IS NULL THEN

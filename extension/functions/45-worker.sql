@@ -1,6 +1,15 @@
 -- Wake-ups: an add notifies only if a worker of the queue is idle, because NOTIFY makes commits wait
 -- for each other. A notification is a hint; polling is the truth.
 
+CREATE OR REPLACE FUNCTION @extschema@._channel()
+RETURNS text
+LANGUAGE sql
+STABLE
+PARALLEL SAFE
+RETURN pg_catalog.concat('pgq_', '@extschema@.job'::regclass::oid);
+COMMENT ON FUNCTION @extschema@._channel IS
+    'Internal: the channel of this installation. Without a search_path of its own, so that it is inlined.';
+
 CREATE OR REPLACE FUNCTION @extschema@.wake_up_channel()
 RETURNS text
 LANGUAGE sql
@@ -8,7 +17,7 @@ STABLE
 PARALLEL SAFE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-RETURN 'pgq_' || '@extschema@.job'::regclass::oid;
+RETURN @extschema@._channel();
 COMMENT ON FUNCTION @extschema@.wake_up_channel IS
     'Returns the channel to LISTEN to. The payload of a notification is the name of a queue that has a job to pick, or will have while the worker is idle.';
 
@@ -19,7 +28,7 @@ VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM pg_notify('pgq_' || '@extschema@.job'::regclass::oid, q.queue_name)
+    PERFORM pg_notify(@extschema@._channel(), q.queue_name)
     FROM @extschema@.queue AS q
     WHERE q.queue_id = ANY (queue_ids)
       AND EXISTS (SELECT FROM @extschema@.idle_worker AS w

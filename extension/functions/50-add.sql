@@ -176,7 +176,7 @@ BEGIN
         PERFORM @extschema@._hint_group(v_new.queue_id, group_key, COALESCE(start_after, v_now));
     END IF;
     IF v_new.has_idle_worker THEN
-        PERFORM pg_notify('pgq_' || '@extschema@.job'::regclass::oid, queue_name);
+        PERFORM pg_notify(@extschema@._channel(), queue_name);
     END IF;
     RETURN (v_new.job_id, true)::@extschema@.added_job;
 END

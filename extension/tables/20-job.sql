@@ -40,11 +40,3 @@ CREATE INDEX job_ready_idx ON @extschema@.job (queue_id, priority, start_after, 
 CREATE INDEX job_group_idx ON @extschema@.job
     (queue_id, group_key, held_by, priority DESC, start_after, job_id)
     WHERE group_key IS NOT NULL;
-
-CREATE TABLE @extschema@.lane (
-    queue_id integer NOT NULL,
-    priority smallint NOT NULL
-);
-COMMENT ON TABLE @extschema@.lane IS
-    'The priorities in use in each queue, so that a pick looks for no job of another. A row may stand twice: a unique key would make the first adds to a lane wait for each other.';
-CREATE INDEX lane_idx ON @extschema@.lane (queue_id, priority);
