@@ -43,11 +43,17 @@ function testFiles(): TestFile[] {
     const text = readFileSync(resolve(ROOT, 'test/sql', `${name}.sql`), 'utf8')
     return {
       name: `test/sql/${name}.sql`,
-      // An empty line in its place keeps the line numbers.
-      sql: text.replace(/^\\.*$/gm, ''),
+      sql: withoutPsql(text),
       skip_on: /^-- Skip on: (.+)$/m.exec(text)?.[1]?.split(/,\s*/) ?? [],
     }
   })
+}
+
+/** What psql would read by `\i`, in its place; its other commands are left out. */
+function withoutPsql(text: string): string {
+  return text
+    .replace(/^\\i (test\/fixtures\/\S+)$/gm, (_, file: string) => readFileSync(resolve(ROOT, file), 'utf8'))
+    .replace(/^\\.*$/gm, '')
 }
 
 function namesIn(folder: string, ending: string): string[] {

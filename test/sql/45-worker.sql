@@ -3,23 +3,7 @@
 BEGIN;
 SELECT plan(20);
 
--- The clock stands still until a test moves it, and every scan begins at the beginning: a clock that stands still
--- would keep a watermark for ever (05-watermark tests them).
-SET LOCAL test.now = '2030-01-01 00:00:00+00';
-CREATE OR REPLACE FUNCTION pgq._now()
-RETURNS timestamptz
-LANGUAGE sql
-VOLATILE
-PARALLEL SAFE
-RETURN pg_catalog.current_setting('test.now')::timestamptz;
-CREATE OR REPLACE FUNCTION pgq._watermark(mark text, at timestamptz)
-RETURNS pgq.watermark
-LANGUAGE sql
-STABLE
-RETURN ('-infinity', 0, false)::pgq.watermark;
-CREATE PROCEDURE pg_temp.pass(span interval)
-LANGUAGE sql
-AS $$ SELECT set_config('test.now', (pgq._now() + span)::text, true) $$;
+\i test/fixtures/clock.sql
 
 -- The answer of announce_idle: milliseconds until the next job is due
 

@@ -3,67 +3,8 @@
 BEGIN;
 SELECT plan(47);
 
--- The clock stands still until a test moves it, and every scan begins at the beginning: a clock that stands still
--- would keep a watermark for ever (05-watermark tests them).
-SET LOCAL test.now = '2030-01-01 00:00:00+00';
-CREATE OR REPLACE FUNCTION pgq._now()
-RETURNS timestamptz
-LANGUAGE sql
-VOLATILE
-PARALLEL SAFE
-RETURN pg_catalog.current_setting('test.now')::timestamptz;
-CREATE OR REPLACE FUNCTION pgq._watermark(mark text, at timestamptz)
-RETURNS pgq.watermark
-LANGUAGE sql
-STABLE
-RETURN ('-infinity', 0, false)::pgq.watermark;
-CREATE PROCEDURE pg_temp.pass(span interval)
-LANGUAGE sql
-AS $$ SELECT set_config('test.now', (pgq._now() + span)::text, true) $$;
-
--- A job is known by its payload, a word. A pick remembers the leases, a release uses the last one.
-CREATE TEMPORARY TABLE lease (
-    pick_id integer GENERATED ALWAYS AS IDENTITY,
-    name text NOT NULL,
-    job_id bigint NOT NULL,
-    lease_token bigint NOT NULL
-);
-CREATE FUNCTION pg_temp.pick(max_jobs integer DEFAULT 1, VARIADIC queue_names text[] DEFAULT ARRAY['mail'])
-RETURNS text
-LANGUAGE sql
-AS $$
-    WITH picked AS (
-        INSERT INTO lease (name, job_id, lease_token)
-        SELECT p.payload #>> '{}', p.job_id, p.lease_token FROM pgq.pick_jobs(queue_names, max_jobs, 'tester') AS p
-        RETURNING name, pick_id
-    )
-    SELECT coalesce(string_agg(p.name, ' ' ORDER BY p.pick_id), '') FROM picked AS p
-$$;
-CREATE FUNCTION pg_temp.release(
-    name text,
-    result text,
-    error text DEFAULT NULL,
-    delay_milliseconds bigint DEFAULT NULL,
-    retry boolean DEFAULT true
-)
-RETURNS text
-LANGUAGE sql
-AS $$
-    SELECT pgq.release_job(l.job_id, release.result, l.lease_token, NULL, release.error, release.delay_milliseconds,
-                           release.retry)
-    FROM lease AS l WHERE l.name = release.name ORDER BY l.pick_id DESC LIMIT 1
-$$;
-CREATE FUNCTION pg_temp.id(name text)
-RETURNS bigint
-LANGUAGE sql
-AS $$ SELECT l.job_id FROM pgq.list_jobs(max_jobs => 10000) AS l WHERE l.payload #>> '{}' = id.name $$;
-CREATE FUNCTION pg_temp.state(name text)
-RETURNS text
-LANGUAGE sql
-AS $$ SELECT l.state FROM pgq.list_jobs(max_jobs => 10000) AS l WHERE l.payload #>> '{}' = state.name $$;
-CREATE PROCEDURE pg_temp.add(VARIADIC names text[])
-LANGUAGE sql
-AS $$ SELECT pgq.add_job('mail', to_jsonb(n)) FROM unnest(names) AS n $$;
+\i test/fixtures/clock.sql
+\i test/fixtures/words.sql
 
 CREATE FUNCTION pg_temp.error_of(call text)
 RETURNS text
