@@ -3,6 +3,7 @@
 EXTENSION = pgq
 PGQ_VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" pgq.control)
 SOURCES := $(sort $(wildcard extension/tables/*.sql)) $(sort $(wildcard extension/functions/*.sql))
+PARTS := $(wildcard extension/functions/parts/*.sql)
 SCRIPT := extension/pgq--$(PGQ_VERSION).sql
 PLAIN  := extension/pgq.plain.sql
 BUNDLE := sdk-ts/dist/pgq.tar.gz
@@ -38,9 +39,12 @@ endif
 # The folders are named because their time changes when a file is removed.
 $(SCRIPT): extension/header.extension.sql extension/header.install.sql $(SOURCES) extension/footer.extension.sql pgq.control
 $(PLAIN): extension/header.plain.sql extension/header.install.sql $(SOURCES)
-$(SCRIPT) $(PLAIN): Makefile extension/tables extension/functions
+# A line `-- include parts/x.sql` stands for what that file has.
+$(SCRIPT) $(PLAIN): Makefile extension/tables extension/functions $(PARTS)
 	@echo 'make $@'
-	@awk 'FNR == 1 { print (NR > 1 ? "\n" : "") "-- " FILENAME }  { print }' $(filter %.sql,$^) > $@
+	@awk 'FNR == 1 { print (NR > 1 ? "\n" : "") "-- " FILENAME } \
+	  /^ *-- include / { while ((getline line < ("extension/functions/" $$3)) > 0) print line; close("extension/functions/" $$3); next } \
+	  { print }' $(filter-out $(PARTS),$(filter %.sql,$^)) > $@
 
 install: not-foreign ## install the extension (as a user who may write to PostgreSQL's directories)
 installcheck: test/output ## pgTAP and isolation tests on the running server (PGHOST, PGPORT, PGUSER)

@@ -3,6 +3,27 @@
 -- the graveyard of finished jobs twice while an old snapshot keeps it from being cleaned. What comes
 -- to be below the mark (a late commit, a lease that ran out) is met by the next scan from the
 -- beginning, which is due after ten times the time that the last one took.
+-- A scan is slow by what it read, and not by the time it took: among many busy sessions most of that is waiting.
+
+CREATE OR REPLACE FUNCTION @extschema@._scan_work(index regclass)
+RETURNS bigint
+LANGUAGE sql
+VOLATILE
+PARALLEL SAFE
+RETURN pg_catalog.pg_stat_get_xact_tuples_returned(index) OPERATOR(pg_catalog.+)
+    (20 OPERATOR(pg_catalog.*) pg_catalog.pg_stat_get_xact_blocks_fetched(index));
+COMMENT ON FUNCTION @extschema@._scan_work IS
+    'Internal: grows with what this session reads by the index: 1 for an entry that it follows, 20 for a page. Stands still without track_counts. Without a search_path of its own, so that it is inlined.';
+
+CREATE OR REPLACE FUNCTION @extschema@._is_slow(work bigint, allowed bigint, took interval)
+RETURNS boolean
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+RETURN (work OPERATOR(pg_catalog.>) allowed)
+    OR (took OPERATOR(pg_catalog.>) interval '20 milliseconds');
+COMMENT ON FUNCTION @extschema@._is_slow IS
+    'Internal: whether a scan that read so much, and was allowed so much, is worth a watermark; by the time it took where work is not counted. Without a search_path of its own, so that it is inlined.';
 
 CREATE OR REPLACE FUNCTION @extschema@._watermark(mark text, at timestamptz)
 RETURNS @extschema@.watermark

@@ -19,7 +19,7 @@ BEGIN
         is_dropped = false,
         created_at = CASE WHEN q.is_dropped THEN clock_timestamp() ELSE q.created_at END
     RETURNING q.queue_id INTO v_queue_id;
-    IF NOT EXISTS (SELECT FROM @extschema@.lane AS l WHERE l.queue_id = v_queue_id) THEN
+    IF NOT EXISTS (SELECT FROM @extschema@.lane AS l WHERE l.queue_id = v_queue_id AND l.priority = 0) THEN
         INSERT INTO @extschema@.lane (queue_id, priority) VALUES (v_queue_id, 0);
     END IF;
     RETURN v_queue_id;

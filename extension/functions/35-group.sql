@@ -31,6 +31,7 @@ DECLARE
     v_mark text := format('pgq.hints_%s_%s', '@extschema@.group_hint'::regclass::oid, queue_id);
     v_from @extschema@.watermark := @extschema@._watermark(v_mark, v_now);
     v_began timestamptz := clock_timestamp();
+    v_work bigint := @extschema@._scan_work('@extschema@.group_hint_idx');
     v_took interval;
     v_groups text[];
     v_first_at timestamptz;
@@ -52,7 +53,8 @@ BEGIN
 
     v_took := clock_timestamp() - v_began;
     PERFORM @extschema@._note_scan(v_mark, v_from.is_set,
-        v_took > interval '0.5 milliseconds' + interval '10 microseconds' * max_hints, v_took,
+        @extschema@._is_slow(@extschema@._scan_work('@extschema@.group_hint_idx') - v_work,
+            400 + 2 * max_hints, v_took), v_took,
         COALESCE(v_first_at, v_now - interval '100 milliseconds'), 0, v_now);
     RETURN COALESCE(v_groups, '{}');
 END

@@ -159,26 +159,29 @@ BEGIN
           AND (v_is_prepared OR (
               NOT q.is_dropped AND NOT q.is_restricted
               AND GREATEST(pg_column_size(add_job.payload), pg_column_size(add_job.headers)) <= q.max_payload_bytes
-              AND (SELECT true FROM @extschema@.lane AS l
-                   WHERE l.queue_id = q.queue_id AND l.priority = add_job.priority LIMIT 1)))
+              -- A queue is made with the lane of priority 0.
+              AND (add_job.priority = 0 OR (
+                  SELECT true FROM @extschema@.lane AS l
+                  WHERE l.queue_id = q.queue_id AND l.priority = add_job.priority LIMIT 1))))
         RETURNING j.job_id, j.queue_id, j.held_by,
             (SELECT true FROM @extschema@.idle_worker AS w
              WHERE w.queue_id = j.queue_id AND w.until > GREATEST(v_now, j.start_after) LIMIT 1) AS has_idle_worker
         INTO v_new;
-        EXIT WHEN FOUND;
-        -- The queue or the lane is missing, or the queue does not take this job.
-        PERFORM @extschema@._prepare_add(
-            queue_name, priority, pg_column_size(payload), pg_column_size(headers));
-        v_is_prepared := true;
+        IF v_new.job_id IS NULL THEN
+            -- The queue or the lane is missing, or the queue does not take this job.
+            PERFORM @extschema@._prepare_add(
+                queue_name, priority, pg_column_size(payload), pg_column_size(headers));
+            v_is_prepared := true;
+            CONTINUE;
+        END IF;
+        IF v_new.held_by IS NOT NULL THEN
+            PERFORM @extschema@._hint_group(v_new.queue_id, group_key, COALESCE(start_after, v_now));
+        END IF;
+        IF v_new.has_idle_worker THEN
+            PERFORM pg_notify(@extschema@._channel(), queue_name);
+        END IF;
+        RETURN (v_new.job_id, true)::@extschema@.added_job;
     END LOOP;
-
-    IF v_new.held_by IS NOT NULL THEN
-        PERFORM @extschema@._hint_group(v_new.queue_id, group_key, COALESCE(start_after, v_now));
-    END IF;
-    IF v_new.has_idle_worker THEN
-        PERFORM pg_notify(@extschema@._channel(), queue_name);
-    END IF;
-    RETURN (v_new.job_id, true)::@extschema@.added_job;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.add_job IS
@@ -305,7 +308,8 @@ BEGIN
             FROM unnest(payloads) AS p (payload)
             RETURNING j.job_id
         )
-        SELECT array_agg(n.job_id ORDER BY n.job_id) INTO v_job_ids FROM new AS n;
+        -- In the order of the payloads: rows are returned as they are inserted.
+        SELECT array_agg(n.job_id) INTO v_job_ids FROM new AS n;
         RETURN v_job_ids;
     END IF;
 

@@ -41,7 +41,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@._lanes_to_visit IS
-    'Internal: the lanes of these queues, the highest priority first. Inherits the settings of pick_jobs, because each SET costs a single pick.';
+    'Internal: the lanes of these queues, the highest priority first. Inherits the settings of _share_out.';
 
 -- Writes, locks: as _let_groups_through.
 CREATE OR REPLACE FUNCTION @extschema@._prepare_queue(queue_id integer, wanted integer)
@@ -69,8 +69,8 @@ COMMENT ON FUNCTION @extschema@._prepare_queue IS
 
 -- Writes: a watermark of the session.
 CREATE OR REPLACE FUNCTION @extschema@._note_lane_scan(
-    lane @extschema@.lane_visit,
-    mark text,
+    queue_id integer,
+    priority smallint,
     began_from @extschema@.watermark,
     picked_at timestamptz,
     is_slow boolean,
@@ -90,7 +90,7 @@ BEGIN
     IF is_slow THEN
         SELECT j.start_after, j.job_id INTO v_first_at, v_first_id
         FROM @extschema@.job AS j
-        WHERE j.queue_id = lane.queue_id AND j.priority = lane.priority AND j.held_by IS NULL
+        WHERE j.queue_id = _note_lane_scan.queue_id AND j.priority = _note_lane_scan.priority AND j.held_by IS NULL
           AND (j.start_after, j.job_id) >= (began_from.from_at, began_from.from_id)
           AND j.start_after <= _note_lane_scan.picked_at
           AND (j.lease_until IS NULL OR j.lease_until <= _note_lane_scan.picked_at
@@ -98,7 +98,7 @@ BEGIN
         ORDER BY j.start_after, j.job_id
         LIMIT 1;
     END IF;
-    PERFORM @extschema@._note_scan(mark, began_from.is_set, is_slow, took,
+    PERFORM @extschema@._note_scan(@extschema@._lane_mark(queue_id, priority), began_from.is_set, is_slow, took,
         COALESCE(v_first_at, picked_at - interval '100 milliseconds'), COALESCE(v_first_id, 0), picked_at);
 END
 $$;
@@ -122,8 +122,9 @@ DECLARE
     v_lanes @extschema@.lane_visit[] := @extschema@._lanes_to_visit(queue_names, wanted);
     v_now timestamptz := @extschema@._now();
     v_began timestamptz := clock_timestamp();
-    v_slow_at timestamptz := v_began + interval '0.3 milliseconds'
-        + (cardinality(v_lanes) + wanted) * interval '20 microseconds';
+    v_work bigint := @extschema@._scan_work('@extschema@.job_ready_idx');
+    v_took interval;
+    v_is_slow boolean;
     v_lane record;
 BEGIN
     FOR v_lane IN
@@ -151,8 +152,12 @@ BEGIN
         FROM seen AS s
         GROUP BY s.queue_name, s.mark, s.is_set
     LOOP
-        IF clock_timestamp() > v_slow_at THEN
-            PERFORM @extschema@._note_scan(v_lane.mark, v_lane.is_set, true, clock_timestamp() - v_began,
+        v_took := COALESCE(v_took, clock_timestamp() - v_began);
+        v_is_slow := COALESCE(v_is_slow, @extschema@._is_slow(
+            @extschema@._scan_work('@extschema@.job_ready_idx') - v_work,
+            400 + cardinality(v_lanes) * (100 + 2 * wanted), v_took));
+        IF v_is_slow THEN
+            PERFORM @extschema@._note_scan(v_lane.mark, v_lane.is_set, true, v_took,
                 COALESCE(v_lane.found_at, v_now - interval '100 milliseconds'), 0, v_now);
         END IF;
         IF v_lane.found > 0 THEN

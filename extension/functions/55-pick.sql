@@ -82,8 +82,6 @@ COMMENT ON FUNCTION @extschema@._pick_from_many IS
 
 -- Writes: job.lease_until, lease_token, attempt, picked_at, worker; running_job for queues with a limit.
 -- Locks: the picked rows with SKIP LOCKED; the advisory locks of queues with limits or groups.
--- A transaction prepares each expression that it comes across anew, which is much of what a single
--- pick costs: the way of the plain case has as few of them as can be.
 CREATE OR REPLACE FUNCTION @extschema@.pick_jobs(
     queue_names text[],
     max_jobs integer DEFAULT 1,
@@ -105,106 +103,12 @@ SET enable_mergejoin = off
 SET plan_cache_mode = force_generic_plan
 SET jit = off
 AS $$
-DECLARE
-    v_now timestamptz;
-    v_wanted integer := max_jobs;
-    v_take integer;
-    v_taken integer;
-    v_lanes @extschema@.lane_visit[];
-    v_lane @extschema@.lane_visit;
-    v_mark text;
-    v_from @extschema@.watermark;
-    v_began timestamptz;
-    v_slow_at timestamptz;
 BEGIN
-    IF (cardinality(queue_names) >= 0 AND max_jobs BETWEEN 1 AND 10000
-        AND COALESCE(octet_length(worker), 0) <= 200 AND timeout_milliseconds IS NULL) IS NOT TRUE THEN
-        PERFORM @extschema@._check_pick(queue_names, max_jobs, worker, timeout_milliseconds);
-    END IF;
     -- A pick that stands alone may be lost in a crash: its jobs are then simply ready again.
     IF NOT durable THEN
-        v_mark := set_config('synchronous_commit', 'off', true);
+        PERFORM set_config('synchronous_commit', 'off', true);
     END IF;
-    IF cardinality(queue_names) > 1 THEN
-        RETURN QUERY
-        SELECT p.job_id, p.queue_name, p.lease_token, p.lease_until, p.attempt, p.max_attempts, p.payload,
-               p.headers, p.priority, p.group_key, p.start_after, p.added_at, p.timeout_milliseconds
-        FROM @extschema@._pick_from_many(
-            queue_names, max_jobs, pick_jobs.worker, pick_jobs.timeout_milliseconds,
-            pick_jobs.ignore_max_concurrency) AS p;
-        RETURN;
-    END IF;
-    v_lanes := @extschema@._lanes_to_visit(queue_names, max_jobs);
-
-    FOREACH v_lane IN ARRAY v_lanes LOOP
-        LOOP
-            v_take := v_wanted;
-            IF v_lane.max_concurrency IS NOT NULL THEN
-                v_take := LEAST(v_take, @extschema@._room(
-                    v_lane.queue_id, v_lane.max_concurrency, ignore_max_concurrency));
-            END IF;
-            EXIT WHEN v_take <= 0;
-
-            v_mark := @extschema@._lane_mark(v_lane.queue_id, v_lane.priority);
-            v_now := @extschema@._now();
-            IF current_setting(v_mark, true) <> '' THEN
-                v_from := @extschema@._watermark(v_mark, v_now);
-            ELSE
-                v_from := ('-infinity', 0, false);
-            END IF;
-            v_began := clock_timestamp();
-            RETURN QUERY
-            WITH picked AS (
-                UPDATE @extschema@.job AS j SET
-                    -- A row that has a lease already is one whose lease ran out: it is not picked but noted.
-                    lease_token = CASE WHEN j.lease_token IS NULL
-                        THEN 1 + floor(random() * 9007199254740990)::bigint
-                        ELSE @extschema@._note_expired(j.job_id) END,
-                    lease_until = CASE WHEN j.lease_token IS NULL
-                        THEN v_now + COALESCE(j.timeout_milliseconds, pick_jobs.timeout_milliseconds,
-                                              v_lane.timeout_milliseconds) * interval '1 millisecond'
-                        ELSE j.lease_until END,
-                    attempt = CASE WHEN j.lease_token IS NULL THEN j.attempt + 1 ELSE j.attempt END,
-                    picked_at = CASE WHEN j.lease_token IS NULL THEN v_now ELSE j.picked_at END,
-                    worker = CASE WHEN j.lease_token IS NULL THEN pick_jobs.worker ELSE j.worker END
-                WHERE j.ctid = ANY (ARRAY(
-                    SELECT next.ctid
-                    FROM @extschema@.job AS next
-                    WHERE next.queue_id = v_lane.queue_id
-                      AND next.priority = v_lane.priority
-                      AND next.held_by IS NULL
-                      AND (next.start_after, next.job_id) >= (v_from.from_at, v_from.from_id)
-                      AND next.start_after <= v_now
-                      AND (next.lease_until IS NULL OR next.lease_until <= v_now)
-                    ORDER BY next.start_after, next.job_id
-                    LIMIT v_take
-                    FOR UPDATE SKIP LOCKED))
-                RETURNING j.job_id, j.lease_token, j.lease_until, j.attempt, j.max_attempts, j.payload,
-                    j.headers, j.group_key, j.start_after, j.added_at, j.timeout_milliseconds
-            )
-            SELECT p.job_id, v_lane.queue_name, p.lease_token, p.lease_until, p.attempt::integer,
-                   COALESCE(p.max_attempts, v_lane.max_attempts), p.payload, p.headers,
-                   v_lane.priority::integer, p.group_key, p.start_after, p.added_at,
-                   COALESCE(p.timeout_milliseconds, pick_jobs.timeout_milliseconds, v_lane.timeout_milliseconds)
-            FROM picked AS p
-            WHERE p.lease_token IS NOT NULL
-            ORDER BY p.start_after, p.job_id;
-            GET DIAGNOSTICS v_taken = ROW_COUNT;
-
-            v_slow_at := v_began + interval '150 microseconds' + v_take * interval '20 microseconds';
-            IF clock_timestamp() > v_slow_at OR v_from.is_set THEN
-                PERFORM @extschema@._note_lane_scan(v_lane, v_mark, v_from, v_now,
-                    clock_timestamp() > v_slow_at, clock_timestamp() - v_began);
-            END IF;
-            IF v_lane.max_concurrency IS NOT NULL THEN
-                PERFORM @extschema@._count_as_running(v_lane.queue_id, v_lane.priority, v_from, v_now, v_taken);
-            END IF;
-            v_wanted := v_wanted - v_taken;
-            EXIT WHEN COALESCE(current_setting('pgq.expired', true), '') = '';
-            PERFORM @extschema@._time_out_noted();
-        END LOOP;
-        EXIT WHEN v_wanted <= 0;
-    END LOOP;
+    -- include parts/pick.sql
 END
 $$;
 COMMENT ON FUNCTION @extschema@.pick_jobs IS
