@@ -21,6 +21,7 @@ const stages: Readonly<Record<string, readonly [title: string, run: () => Tally 
   sdk: ['the SDK on a real server (vitest)', () => vitest('sdk')],
   chaos: ['crashes and crowds (vitest)', () => vitest('chaos')],
   demo: ['make demo, in PGlite and on a real server', demo],
+  bench: ['make bench runs, with pgq and two peers; its figures mean nothing here', bench],
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -240,6 +241,16 @@ async function demo(): Promise<Tally> {
     if (ok) result.passed += 1
     else fail(result, `make demo on ${place}\n${output}`)
   }
+  return result
+}
+
+/** The bench checks each row for itself: a job that is not drained, or a figure that is missing, ends it. */
+function bench(): Tally {
+  const result = tally()
+  const { ok, output } = command('test/bench/run', ['--quick', '--peers', 'pgq,graphile-worker,pg-boss'])
+  const types = ok ? command('sdk-ts/node_modules/.bin/tsc', ['-p', 'test/bench']) : { ok, output }
+  if (ok && types.ok) result.passed += 1
+  else fail(result, `make bench\n${types.output}`)
   return result
 }
 

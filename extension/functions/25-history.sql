@@ -5,7 +5,7 @@ RETURNS integer
 LANGUAGE sql
 STABLE
 PARALLEL SAFE
-RETURN pg_catalog.floor(EXTRACT(epoch FROM at) OPERATOR(pg_catalog./) 86400)::integer;
+RETURN pg_catalog.floor(pg_catalog.date_part('epoch', at) OPERATOR(pg_catalog./) 86400)::integer;
 COMMENT ON FUNCTION @extschema@._day IS
     'Internal: the UTC day of a time, in days since 1970-01-01. Without a search_path of its own, so that it is inlined.';
 

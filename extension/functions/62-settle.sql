@@ -102,9 +102,19 @@ LANGUAGE plpgsql
 VOLATILE
 AS $$
 DECLARE
+    v_first record;
     v_done bigint[];
     v_tails @extschema@.job_tail[];
 BEGIN
+    -- Most batches are of one queue: what its settings mean is found out once.
+    SELECT q.queue_id,
+           ROW(@extschema@._slot(q.keep_history, q.history_days, q.dead_days, state, settled_at),
+               q.has_groups, q.max_concurrency IS NOT NULL)::@extschema@.settle_rule AS rule
+    INTO v_first
+    FROM @extschema@.queue AS q
+    WHERE q.queue_id = (SELECT j.queue_id FROM @extschema@.job AS j
+                        WHERE j.job_id = job_ids[array_lower(job_ids, 1)]);
+
     WITH gone AS (
         DELETE FROM @extschema@.job AS j
         USING unnest(job_ids, lease_tokens, outputs, errors) AS g (job_id, lease_token, output, error)
@@ -114,9 +124,10 @@ BEGIN
         RETURNING j.job_id, j.start_after, j.added_at, j.picked_at, j.queue_id, j.timeout_milliseconds,
             j.priority, j.attempt, j.max_attempts, j.timeout_with_result, j.group_key, j.unique_key,
             j.worker, j.headers, j.attempts, j.payload, j.held_by, g.output, g.error,
-            (SELECT ROW(@extschema@._slot(q.keep_history, q.history_days, q.dead_days, _finish_jobs.state, settled_at),
-                        q.has_groups, q.max_concurrency IS NOT NULL)::@extschema@.settle_rule
-             FROM @extschema@.queue AS q WHERE q.queue_id = j.queue_id) AS rule
+            CASE WHEN j.queue_id = v_first.queue_id THEN v_first.rule ELSE (
+                SELECT ROW(@extschema@._slot(q.keep_history, q.history_days, q.dead_days, _finish_jobs.state, settled_at),
+                           q.has_groups, q.max_concurrency IS NOT NULL)::@extschema@.settle_rule
+                FROM @extschema@.queue AS q WHERE q.queue_id = j.queue_id) END AS rule
     ), kept AS (
         INSERT INTO @extschema@.finished_job (
             job_id, finished_at, start_after, added_at, picked_at, queue_id, timeout_milliseconds, slot,
