@@ -11,7 +11,7 @@ export interface Lease {
   readonly lease_token: number
 }
 
-/** A job as it was picked. Moments are texts in ISO form. */
+/** A job as it was picked. Moments are milliseconds since 1970. */
 export interface PickedJob extends Lease {
   readonly queue_name: string
   /** Counts from 1. */
@@ -21,8 +21,8 @@ export interface PickedJob extends Lease {
   readonly headers: Readonly<Record<string, unknown>> | null
   readonly priority: number
   readonly group_key: string | null
-  readonly added_at: string
-  readonly lease_until: string
+  readonly added_at: number
+  readonly lease_until: number
   /** Length of the lease. */
   readonly timeout_milliseconds: number
 }

@@ -11,14 +11,30 @@ export interface SqlJobSource extends JobSource {
   pick(request: PickRequest, options?: { readonly transaction?: Queryable | undefined; readonly durable?: boolean }): Promise<PickedJob[]>
 }
 
-/** The columns of a picked job, in the order of `PickedRow`. */
-const PICKED = `json_agg(json_build_array(p.job_id, p.lease_token, p.attempt, p.max_attempts, p.timeout_milliseconds,
-  p.payload, p.headers, p.queue_name, p.priority, p.group_key, p.added_at, p.lease_until))::text AS r`
+/**
+ * All picked jobs as one JSON array: rows of numbers, payloads, and what few jobs have or differ in, by job_id. Measured, it costs
+ * the server a third of what an array for each job would.
+ */
+const picked = (first_queue: string): string => `json_build_array(
+  json_agg(ARRAY[p.job_id, p.lease_token, p.attempt, p.max_attempts, p.timeout_milliseconds, p.priority,
+    ${milliseconds('p.added_at')}, ${milliseconds('p.lease_until')}]),
+  json_agg(p.payload),
+  json_object_agg(p.job_id, p.headers) FILTER (WHERE p.headers IS NOT NULL),
+  json_object_agg(p.job_id, p.group_key) FILTER (WHERE p.group_key IS NOT NULL),
+  json_object_agg(p.job_id, p.queue_name) FILTER (WHERE p.queue_name <> ${first_queue}))::text AS r`
 
-type PickedRow = [
-  job_id: number, lease_token: number, attempt: number, max_attempts: number, timeout_milliseconds: number, payload: unknown,
-  headers: Record<string, unknown> | null, queue_name: string, priority: number, group_key: string | null, added_at: string,
-  lease_until: string,
+const milliseconds = (moment: string): string => `(date_part('epoch', ${moment}) * 1000)::bigint`
+
+/** `null` where there is none. */
+type Picked = [
+  numbers: [
+    job_id: number, lease_token: number, attempt: number, max_attempts: number, timeout_milliseconds: number, priority: number,
+    added_at: number, lease_until: number,
+  ][] | null,
+  payloads: unknown[],
+  headers: Record<string, Record<string, unknown>> | null,
+  group_keys: Record<string, string> | null,
+  queue_names: Record<string, string> | null,
 ]
 
 const RELEASE = {
@@ -31,9 +47,9 @@ const PICK = {
 
 export function sqlJobSource(db: Queryable, schema_name: string): SqlJobSource {
   const schema = quoteName(schema_name)
-  const pick_jobs = `SELECT ${PICKED} FROM ${schema}.pick_jobs(${namedArguments({ ...PICK, durable: 'boolean' })}) AS p`
+  const pick_jobs = `SELECT ${picked('$1::text')} FROM ${schema}.pick_jobs(${namedArguments({ ...PICK, durable: 'boolean' }, 2)}) AS p`
   const release_jobs = `SELECT array_to_json(${schema}.release_jobs(${namedArguments(RELEASE)}, skip_lost => true))::text AS r`
-  const release_and_pick = `SELECT ${PICKED} FROM ${schema}.release_and_pick(${namedArguments({ ...RELEASE, ...PICK })}) AS p`
+  const release_and_pick = `SELECT ${picked('$1::text')} FROM ${schema}.release_and_pick(${namedArguments({ ...RELEASE, ...PICK }, 2)}) AS p`
   const keep_jobs_alive = `SELECT to_json(k)::text AS r FROM ${schema}.keep_jobs_alive(${namedArguments({
     job_ids: 'bigint[]', lease_tokens: 'bigint[]', timeout_milliseconds: 'integer', skip_lost: 'boolean',
   })}) AS k`
@@ -44,7 +60,9 @@ export function sqlJobSource(db: Queryable, schema_name: string): SqlJobSource {
 
   return {
     async pick(request, { transaction, durable = false } = {}) {
-      return pickedJobs(await callOne(transaction ?? db, pick_jobs, [...pickArguments(request), param(durable)]))
+      return pickedJobs(request, await callOne(transaction ?? db, pick_jobs, [
+        firstQueue(request), ...pickArguments(request), param(durable),
+      ]))
     },
 
     async release(batch) {
@@ -52,7 +70,9 @@ export function sqlJobSource(db: Queryable, schema_name: string): SqlJobSource {
     },
 
     async releaseAndPick(batch, request) {
-      return pickedJobs(await callOne(db, release_and_pick, [...releaseArguments(batch), ...pickArguments(request)]))
+      return pickedJobs(request, await callOne(db, release_and_pick, [
+        firstQueue(request), ...releaseArguments(batch), ...pickArguments(request),
+      ]))
     },
 
     keepAlive(leases) {
@@ -108,10 +128,19 @@ function leaseArguments(leases: readonly Lease[]): [string, string] {
   return [numbersParam(leases.map((lease) => lease.job_id)), numbersParam(leases.map((lease) => lease.lease_token))]
 }
 
-function pickedJobs(rows: PickedRow[] | null): PickedJob[] {
-  if (rows === null) return []
-  return rows.map((row) => ({
-    job_id: row[0], lease_token: row[1], attempt: row[2], max_attempts: row[3], timeout_milliseconds: row[4], payload: row[5],
-    headers: row[6], queue_name: row[7], priority: row[8], group_key: row[9], added_at: row[10], lease_until: row[11],
+/** Whose name is not told for each job. */
+function firstQueue({ queue_names: [first = ''] }: PickRequest): string {
+  return first
+}
+
+function pickedJobs(request: PickRequest, [numbers, payloads, headers, group_keys, queue_names]: Picked): PickedJob[] {
+  if (numbers === null) return []
+  const first_queue = firstQueue(request)
+  return numbers.map(([job_id, lease_token, attempt, max_attempts, timeout_milliseconds, priority, added_at, lease_until], index) => ({
+    job_id, lease_token, attempt, max_attempts, timeout_milliseconds, priority, added_at, lease_until,
+    payload: payloads[index],
+    headers: headers?.[job_id] ?? null,
+    group_key: group_keys?.[job_id] ?? null,
+    queue_name: queue_names?.[job_id] ?? first_queue,
   }))
 }

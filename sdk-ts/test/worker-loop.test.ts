@@ -12,7 +12,7 @@ function memorySource(count: number, changes: Partial<JobSource> = {}) {
   let next = 1
   const take = (max_jobs: number): PickedJob[] => Array.from({ length: Math.min(max_jobs, count - next + 1) }, () => ({
     job_id: next++, lease_token: 1, queue_name: 'q', attempt: 1, max_attempts: 10, payload: null, headers: null, priority: 0, group_key: null,
-    added_at: '2020-01-01T00:00:00Z', lease_until: '2020-01-01T00:00:30Z', timeout_milliseconds: 30_000,
+    added_at: 1_577_836_800_000, lease_until: 1_577_836_830_000, timeout_milliseconds: 30_000,
   }))
   const source: JobSource = {
     async pick({ max_jobs }) {
