@@ -2,7 +2,8 @@
 -- a dump of the schema alone leave the jobs out: PGOPTIONS='-c pgq.dump_jobs=off' pg_dump -s.
 DO $$
 DECLARE
-    c_settings constant text[] := ARRAY['queue', 'lane', 'queue_access'];
+    c_settings constant text[] := ARRAY[
+        'queue', 'lane', 'queue_access', 'endpoint', 'endpoint_secret', 'endpoint_state', 'endpoint_allowed_host'];
     c_jobs constant text :=
         $cond$WHERE pg_catalog.current_setting('pgq.dump_jobs', true) IS DISTINCT FROM 'off'$cond$;
     v_relation record;
@@ -17,7 +18,7 @@ BEGIN
             v_relation.oid,
             CASE
                 WHEN v_relation.relkind = 'S' OR v_relation.relname = ANY (c_settings) THEN ''
-                WHEN v_relation.relname = 'idle_worker' THEN 'WHERE false'
+                WHEN v_relation.relname IN ('idle_worker', 'request', 'native_request', 'native_epoch') THEN 'WHERE false'
                 ELSE c_jobs
             END);
     END LOOP;

@@ -12,6 +12,11 @@ export default defineConfig({
         root: '../test/chaos',
         test: { name: 'chaos', include: ['**/*.test.ts'], testTimeout: 300_000, hookTimeout: 60_000, fileParallelism: false },
       },
+      {
+        // They wait most of the time: for pg_net's second and for pg_cron's minute.
+        root: '../test/native',
+        test: { name: 'native', include: ['**/*.test.ts'], testTimeout: 120_000, hookTimeout: 60_000 },
+      },
     ],
   },
 })

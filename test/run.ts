@@ -19,6 +19,7 @@ const stages: Readonly<Record<string, readonly [title: string, run: () => Tally 
   plain: ['pgTAP on plain SQL in schema "My Jobs"', pgtapOnPlainSql],
   pglite: ['pgTAP on PGlite', pgtapOnPglite],
   sdk: ['the SDK on a real server (vitest)', () => vitest('sdk')],
+  native: ['the dispatcher inside Postgres, on pg_cron and a double of pg_net (vitest)', () => vitest('native')],
   chaos: ['crashes and crowds (vitest)', () => vitest('chaos')],
   demo: ['make demo, in PGlite and on a real server', demo],
   bench: ['make bench runs, with pgq and two peers; its figures mean nothing here', bench],
@@ -53,7 +54,7 @@ function testFiles(): TestFile[] {
 /** What psql would read by `\i`, in its place; its other commands are left out. */
 function withoutPsql(text: string): string {
   return text
-    .replace(/^\\i (test\/fixtures\/\S+)$/gm, (_, file: string) => readFileSync(resolve(ROOT, file), 'utf8'))
+    .replace(/^\\i (test\/(?:fixtures|support)\/\S+)$/gm, (_, file: string) => readFileSync(resolve(ROOT, file), 'utf8'))
     .replace(/^\\.*$/gm, '')
 }
 

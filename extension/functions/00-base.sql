@@ -35,7 +35,8 @@ BEGIN ATOMIC
         ('JQ002', 'job_not_found', 'no job has this id, or its history is no longer kept'),
         ('JQ003', 'lease_lost', 'the lease token no longer holds the job: it timed out, was cancelled or was picked anew'),
         ('JQ004', 'job_in_another_state', 'the job is not in a state in which this can be done'),
-        ('JQ005', 'queue_paused', 'the queue is paused')
+        ('JQ005', 'queue_paused', 'the queue is paused'),
+        ('JQ006', 'endpoint_not_found', 'the queue has no endpoint')
     ) AS e (code, name, meaning);
 END;
 COMMENT ON FUNCTION @extschema@.error_codes IS

@@ -320,8 +320,8 @@ $$;
 COMMENT ON FUNCTION @extschema@.purge_queue IS
     'Deletes the jobs of the queue that wait (ready, scheduled or held), without history; running ones stay. Returns their number. Raises JQ001 when the queue does not exist.';
 
--- Writes: deletes the queue's rows in job, finished_job, unique_key, group_hint, running_job,
--- idle_worker and queue_access; sets queue back to the defaults.  Locks: these rows.
+-- Writes: deletes the queue's rows in job, finished_job, unique_key, group_hint, running_job, idle_worker,
+-- queue_access, request and those of its endpoint; sets queue back to the defaults.  Locks: these rows.
 CREATE OR REPLACE FUNCTION @extschema@.drop_queue(queue_name text, force boolean DEFAULT false)
 RETURNS void
 LANGUAGE plpgsql
@@ -344,6 +344,8 @@ BEGIN
     DELETE FROM @extschema@.finished_job AS f WHERE f.queue_id = v_queue_id;
     DELETE FROM @extschema@.idle_worker AS w WHERE w.queue_id = v_queue_id;
     DELETE FROM @extschema@.queue_access AS a WHERE a.queue_id = v_queue_id;
+    DELETE FROM @extschema@.request AS r WHERE r.queue_id = v_queue_id;
+    PERFORM @extschema@._remove_endpoint(v_queue_id);
     UPDATE @extschema@.queue AS q SET
         max_concurrency = NULL, max_concurrency_per_group = NULL, group_order = DEFAULT,
         max_attempts = DEFAULT, retry_backoff = DEFAULT,

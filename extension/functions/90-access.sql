@@ -15,9 +15,17 @@ BEGIN
             WHEN 'producer' THEN ARRAY['add_job', 'add_jobs']
             WHEN 'worker' THEN ARRAY['pick_jobs', 'release_job', 'release_jobs', 'release_and_pick',
                 'keep_jobs_alive', 'announce_idle', 'announce_busy', 'wake_up_channel', 'maintain']
-            WHEN 'observer' THEN ARRAY['get_job', 'get_jobs', 'list_jobs', 'queue_stats', 'get_queue_config']
+            WHEN 'observer' THEN ARRAY['get_job', 'get_jobs', 'list_jobs', 'queue_stats', 'get_queue_config',
+                'endpoint_status', 'native_health']
+            -- The procedure commits, so it cannot run as its owner: it calls the two functions as who calls it.
+            WHEN 'dispatcher' THEN ARRAY['pick_requests', 'answer_requests', 'extend_requests', 'endpoint_status',
+                'announce_idle', 'announce_busy', 'wake_up_channel', 'maintain', 'run_native_dispatcher',
+                '_native_turn', '_native_rest']
             WHEN 'admin' THEN ARRAY['cancel_job', 'retry_job', 'redrive_jobs', 'reschedule_job',
-                'set_queue_config', 'pause_queue', 'resume_queue', 'purge_queue', 'drop_queue']
+                'set_queue_config', 'pause_queue', 'resume_queue', 'purge_queue', 'drop_queue',
+                'set_endpoint', 'get_endpoint', 'remove_endpoint', 'set_endpoint_active',
+                'set_endpoint_bearer_token', 'get_endpoint_bearer_token', 'set_endpoint_signing_secret',
+                'forget_previous_signing_secret']
             WHEN 'any' THEN ARRAY['installed_version', 'error_codes'] END));
 END
 $$;
@@ -38,7 +46,8 @@ BEGIN
         SELECT FROM @extschema@.queue_access AS a
         JOIN pg_roles AS r ON r.rolname = a.role_name
         WHERE a.queue_id = _has_access.queue_id
-          AND a.access IN (needed_access, 'admin')
+          -- Who dispatches picks, as a worker does.
+          AND (a.access IN (needed_access, 'admin') OR (a.access = 'dispatcher' AND needed_access = 'worker'))
           AND pg_has_role(v_caller, r.oid, 'USAGE'));
 END
 $$;
@@ -99,7 +108,7 @@ BEGIN
     PERFORM @extschema@._check_grant(role_name, access);
     EXECUTE format('GRANT USAGE ON SCHEMA @extschema@ TO %I', role_name);
     FOREACH v_function IN ARRAY @extschema@._functions_of(access) || @extschema@._functions_of('any') LOOP
-        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', v_function, role_name);
+        EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %I', v_function, role_name);
     END LOOP;
     IF queue_name IS NOT NULL THEN
         INSERT INTO @extschema@.queue_access (queue_id, role_name, access)
@@ -111,7 +120,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.grant_access IS
-$$Lets a role use the functions that a producer (adds), a worker (picks, releases, keeps alive), an observer (reads status) or an admin (controls jobs and sets queues) needs. With a queue_name the queue becomes restricted: only roles that were granted access to it, and the owner, can use it; the function grants themselves are for all queues that are not restricted.
+$$Lets a role use the functions that a producer (adds), a worker (picks, releases, keeps alive), an observer (reads status), a dispatcher (sends jobs to endpoints) or an admin (controls jobs and sets queues and endpoints) needs. With a queue_name the queue becomes restricted: only roles that were granted access to it, and the owner, can use it; the function grants themselves are for all queues that are not restricted.
 Errors: 22023 for another access, 42704 for a role that does not exist.$$;
 
 -- Writes: grants; queue_access when a queue is named.
@@ -128,7 +137,7 @@ BEGIN
     PERFORM @extschema@._check_grant(role_name, access);
     IF queue_name IS NULL THEN
         FOREACH v_function IN ARRAY @extschema@._functions_of(access) LOOP
-            EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM %I', v_function, role_name);
+            EXECUTE format('REVOKE EXECUTE ON ROUTINE %s FROM %I', v_function, role_name);
         END LOOP;
         DELETE FROM @extschema@.queue_access AS a
         WHERE a.role_name = revoke_access.role_name AND a.access = revoke_access.access;
@@ -149,8 +158,8 @@ STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM @extschema@._require(access IN ('producer', 'worker', 'observer', 'admin'),
-        'access to be one of producer, worker, observer, admin', access);
+    PERFORM @extschema@._require(access IN ('producer', 'worker', 'observer', 'dispatcher', 'admin'),
+        'access to be one of producer, worker, observer, dispatcher, admin', access);
     PERFORM @extschema@._require(role_name IS NOT NULL, 'role_name', NULL);
     IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role_name) THEN
         RAISE EXCEPTION 'role "%" does not exist', role_name USING ERRCODE = '42704';
@@ -171,7 +180,7 @@ BEGIN
         JOIN pg_catalog.pg_class AS job ON job.oid = '@extschema@.job'::regclass
         WHERE p.pronamespace = job.relnamespace
     LOOP
-        EXECUTE pg_catalog.format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', v_function);
+        EXECUTE pg_catalog.format('REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC', v_function);
     END LOOP;
 END
 $$;

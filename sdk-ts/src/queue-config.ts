@@ -1,5 +1,6 @@
-/** `PgQueueConfig`: the settings of one queue. Mirrors functions/10-queue.sql. */
+/** `PgQueueConfig`: the settings of one queue and its endpoint. Mirrors functions/10-queue.sql and 74-endpoint.sql. */
 import type { TimeoutResult } from './add.ts'
+import { sqlEndpoint, type EndpointCalls, type EndpointDetails, type EndpointSettings, type EndpointStatus } from './endpoint.ts'
 import { expectText, refuse } from './expect.ts'
 import type { Queryable } from './queryable.ts'
 import { callOne, callVoid, DEFAULT_SCHEMA, namedArguments, param, quoteName, timeParam } from './sql-call.ts'
@@ -70,7 +71,7 @@ const SETTINGS: Readonly<Record<keyof QueueSettings, string>> = {
 /** In SQL NULL leaves a setting as it is, so that 0 stands for "no limit". */
 const LIMITS: readonly string[] = ['max_concurrency', 'max_concurrency_per_group']
 
-/** Reads and changes the settings of a queue, pauses, empties and drops it. */
+/** Reads and changes the settings of a queue and of its endpoint, pauses, empties and drops it. */
 export class PgQueueConfig {
   readonly db: Queryable
   readonly queue_name: string
@@ -128,6 +129,64 @@ export class PgQueueConfig {
   async drop({ force = false, transaction }: DropOptions = {}): Promise<void> {
     const types = { queue_name: 'text', force: 'boolean' }
     await callVoid(transaction ?? this.db, `SELECT ${this.#schema}.drop_queue(${namedArguments(types)})`, [this.queue_name, param(force)])
+  }
+
+  /**
+   * Says where dispatchers send the jobs of this queue, and how; makes the queue if it does not exist. All details are
+   * set: what is left out gets its default. With `active` false nothing is sent. Token and signing secret stay as they are.
+   */
+  setEndpoint(active: boolean, details: EndpointDetails, transaction?: Queryable): Promise<EndpointSettings> {
+    return this.#endpoint(transaction).set(active, details)
+  }
+
+  /** The endpoint, without its secrets. Rejects with `queue_not_found`, or `endpoint_not_found` when the queue has none. */
+  getEndpoint(transaction?: Queryable): Promise<EndpointSettings> {
+    return this.#endpoint(transaction).get()
+  }
+
+  /** Switches sending on or off. Switching on also ends a hold, as after repeated failures. */
+  setEndpointActive(active: boolean, transaction?: Queryable): Promise<void> {
+    return this.#endpoint(transaction).setActive(active)
+  }
+
+  /** Removes the endpoint and its secrets; tells whether there was one. */
+  removeEndpoint(transaction?: Queryable): Promise<boolean> {
+    return this.#endpoint(transaction).remove()
+  }
+
+  /**
+   * Sets the bearer token that each request carries in its Authorization header; null removes it. It is kept where
+   * `endpoint_bearer_token_location` says; `wrong_state` when that is nowhere, or there is no Vault.
+   */
+  setQueueEndPointApiKey(key: string | null, transaction?: Queryable): Promise<void> {
+    return this.#endpoint(transaction).setBearerToken(key)
+  }
+
+  /** The bearer token, or null. For admins only. */
+  getQueueEndPointApiKey(transaction?: Queryable): Promise<string | null> {
+    return this.#endpoint(transaction).getBearerToken()
+  }
+
+  /**
+   * Sets the secret that signs each request (`whsec_…`, by Standard Webhooks), or makes one, and gives it. The one before
+   * goes on signing beside it until `forgetPreviousSigningSecret` or the next rotation, so that handlers can change over.
+   */
+  rotateSigningSecret(secret?: string, transaction?: Queryable): Promise<string> {
+    return this.#endpoint(transaction).setSigningSecret(secret)
+  }
+
+  /** Ends a rotation: only the newest secret signs. */
+  forgetPreviousSigningSecret(transaction?: Queryable): Promise<void> {
+    return this.#endpoint(transaction).forgetPreviousSigningSecret()
+  }
+
+  /** How the endpoint does: requests under way, limit, breaker. Undefined when there is none. */
+  endpointStatus(transaction?: Queryable): Promise<EndpointStatus | undefined> {
+    return this.#endpoint(transaction).status()
+  }
+
+  #endpoint(transaction: Queryable | undefined): EndpointCalls {
+    return sqlEndpoint(transaction ?? this.db, this.schema_name, this.queue_name)
   }
 }
 

@@ -4,8 +4,8 @@ import type { JobSource, KeepAliveOptions, PickedJob, ReleaseResult } from './jo
 import type { JobOutcome } from './outcome.ts'
 import type { JobState, ReleaseOptions } from './release.ts'
 
-/** What a handler gets beside the payload. */
-export interface JobContext {
+/** What every handler gets beside the payload: in a worker, and behind an endpoint. */
+export interface DispatchedJobContext {
   readonly job_id: number
   readonly queue_name: string
   /** Counts from 1. */
@@ -13,12 +13,9 @@ export interface JobContext {
   /** Attempts in all. */
   readonly max_attempts: number
   readonly headers: Readonly<Record<string, unknown>> | null
-  readonly priority: number
-  readonly group_key: string | null
-  readonly added_at: Date
   /** The proof of the lease. */
   readonly lease_token: number
-  /** Length of the lease, which the worker keeps alive. */
+  /** How long the job has: in a worker the length of the lease, which it keeps alive. */
   readonly timeout_milliseconds: number
   /**
    * Aborts with a PgqError as reason when the work is in vain: `lease_lost`, `job_cancelled`, `job_ran_too_long`, or
@@ -29,19 +26,31 @@ export interface JobContext {
   keepAlive(options?: KeepAliveOptions): Promise<Date>
   /**
    * Releases the job from within the handler, e.g. in the transaction of your own writes, so that both happen or neither:
-   * `await job.release('complete', { transaction })`. The worker then does not release it again, unless the handler
-   * throws afterwards (the transaction may have rolled back): then it fails the job if it is still held.
+   * `await job.release('complete', { transaction })`. It is then not released again, unless the handler throws
+   * afterwards (the transaction may have rolled back): then it fails the job if it is still held.
    */
   release(result: ReleaseResult, options?: ReleaseOptions): Promise<JobState>
 }
 
+/** What a worker's handler gets beside the payload. */
+export interface JobContext extends DispatchedJobContext {
+  readonly priority: number
+  readonly group_key: string | null
+  readonly added_at: Date
+}
+
+/** What of a job is known to who runs it, be it picked or dispatched. */
+export type LeasedJob = Pick<
+  PickedJob, 'job_id' | 'lease_token' | 'queue_name' | 'attempt' | 'max_attempts' | 'payload' | 'headers' | 'timeout_milliseconds'
+>
+
 /** A class for once: one object for each job, with no closures of its own, because there may be 100 000 a second. */
-export class HeldJob implements JobContext {
+export class RunningJob<Leased extends LeasedJob = LeasedJob> implements DispatchedJobContext {
   readonly job_id: number
   readonly lease_token: number
   readonly timeout_milliseconds: number
-  readonly picked: PickedJob
-  readonly #source: JobSource
+  readonly picked: Leased
+  readonly #source: Pick<JobSource, 'keepOneAlive' | 'releaseOne'>
   #controller: AbortController | undefined
   /** Moments on the clock of performance.now(). */
   readonly picked_at: number
@@ -57,7 +66,7 @@ export class HeldJob implements JobContext {
   /** Its result is in the database, or will never be: nothing more is to be done. */
   is_over = false
 
-  constructor(picked: PickedJob, source: JobSource, picked_at: number) {
+  constructor(picked: Leased, source: Pick<JobSource, 'keepOneAlive' | 'releaseOne'>, picked_at: number) {
     this.job_id = picked.job_id
     this.lease_token = picked.lease_token
     this.timeout_milliseconds = picked.timeout_milliseconds
@@ -78,15 +87,6 @@ export class HeldJob implements JobContext {
   }
   get headers(): Readonly<Record<string, unknown>> | null {
     return this.picked.headers
-  }
-  get priority(): number {
-    return this.picked.priority
-  }
-  get group_key(): string | null {
-    return this.picked.group_key
-  }
-  get added_at(): Date {
-    return new Date(this.picked.added_at)
   }
 
   /** Made when first asked for: most handlers never do. */
@@ -121,5 +121,18 @@ export class HeldJob implements JobContext {
       this.is_released = false
       throw error
     }
+  }
+}
+
+/** A job that a worker has picked. */
+export class HeldJob extends RunningJob<PickedJob> implements JobContext {
+  get priority(): number {
+    return this.picked.priority
+  }
+  get group_key(): string | null {
+    return this.picked.group_key
+  }
+  get added_at(): Date {
+    return new Date(this.picked.added_at)
   }
 }

@@ -1,22 +1,22 @@
 /** Keeps the leases of all jobs that a worker holds, with one timer. Mirrors functions/70-lease.sql. */
 import { PgqError, toPgqError } from './errors.ts'
 import type { JobSource } from './job-source.ts'
-import type { HeldJob } from './worker-job.ts'
+import type { RunningJob } from './worker-job.ts'
 
-export interface LeaseKeeperOptions {
-  readonly source: JobSource
+export interface LeaseKeeperOptions<Held extends RunningJob> {
+  readonly source: Pick<JobSource, 'keepAlive'>
   /** All jobs held: in line, running, or finished and not recorded. The oldest first. */
-  readonly held: ReadonlySet<HeldJob>
+  readonly held: ReadonlySet<Held>
   readonly max_run_milliseconds: number | undefined
   /** The lease is gone: nothing that the job gives can be recorded any more. */
-  on_lost(job: HeldJob, reason: PgqError): void
-  on_too_long(job: HeldJob, reason: PgqError): void
+  on_lost(job: Held, reason: PgqError): void
+  on_too_long(job: Held, reason: PgqError): void
   on_error(error: PgqError): void
 }
 
-export interface LeaseKeeper {
+export interface LeaseKeeper<Held extends RunningJob> {
   /** A job is held, or has begun: there may be something to do sooner. */
-  watch(job: HeldJob): void
+  watch(job: Held): void
   stop(): void
 }
 
@@ -25,18 +25,18 @@ const RETRY_MILLISECONDS = 500
 /** What is due this soon goes with what is due now, as a share of its lease. */
 const EARLY_SHARE = 1 / 12
 
-export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
+export function createLeaseKeeper<Held extends RunningJob>(options: LeaseKeeperOptions<Held>): LeaseKeeper<Held> {
   const { source, held, max_run_milliseconds } = options
   let timer: ReturnType<typeof setTimeout> | undefined
   let armed_for = Infinity
   let is_busy = false
   let is_stopped = false
 
-  function watch(job: HeldJob): void {
+  function watch(job: Held): void {
     arm(dueAt(job))
   }
 
-  function dueAt(job: HeldJob): number {
+  function dueAt(job: Held): number {
     const has_limit = max_run_milliseconds !== undefined && job.started_at > 0 && job.outcome === undefined
     return has_limit ? Math.min(job.keep_at, job.started_at + max_run_milliseconds) : job.keep_at
   }
@@ -69,7 +69,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
   }
 
   async function keepAlive(now: number): Promise<void> {
-    const due: HeldJob[] = []
+    const due: Held[] = []
     for (const job of held) {
       if (!isBeingReleased(job) && job.keep_at - job.timeout_milliseconds * EARLY_SHARE <= now) due.push(job)
     }
@@ -101,11 +101,11 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
 }
 
 /** Then a keep-alive would wait for the row, and find the lease gone although nothing is lost. */
-function isBeingReleased(job: HeldJob): boolean {
+function isBeingReleased(job: RunningJob): boolean {
   return job.is_released || job.is_recording || job.is_over
 }
 
-function lossOf(job: HeldJob, state: string | undefined): PgqError {
+function lossOf(job: RunningJob, state: string | undefined): PgqError {
   return state === 'cancelled'
     ? new PgqError('job_cancelled', `job ${job.job_id} was cancelled`)
     : new PgqError('lease_lost', `the lease of job ${job.job_id} was lost`)

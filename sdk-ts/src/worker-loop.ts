@@ -5,11 +5,12 @@ import type { JobSource, PickedJob, PickRequest } from './job-source.ts'
 import { outcomeOfError, PAUSED, type JobOutcome } from './outcome.ts'
 import { HeldJob } from './worker-job.ts'
 import { createLeaseKeeper } from './worker-leases.ts'
+import { planMaintenance } from './worker-maintenance.ts'
 import type { StopOptions, Worker, WorkerSettings } from './worker-options.ts'
 import { createPace } from './worker-pace.ts'
 import { recordResults } from './worker-record.ts'
 import { createRunner, soon } from './worker-run.ts'
-import { createWaker } from './worker-wake.ts'
+import { createWaker, wakeSourceOf } from './worker-wake.ts'
 
 /** Calls that may be under way at once; the second only with much to do, so that few results wait for company. */
 const MAX_CALLS = 2
@@ -40,7 +41,7 @@ export function runWorker(source: JobSource, queue_names: readonly string[], run
   let tell_stopped: () => void = () => {}
   const stopped = new Promise<void>((resolve) => (tell_stopped = resolve))
 
-  const waker = createWaker({ source, queue_names, settings, on_wake: pump, on_error: report })
+  const waker = createWaker({ source: wakeSourceOf(source, queue_names), settings, on_wake: pump, on_error: report })
   const leases = createLeaseKeeper({
     source,
     held,
@@ -253,7 +254,7 @@ export function runWorker(source: JobSource, queue_names: readonly string[], run
     is_over = true
     over.abort()
     leases.stop()
-    clearTimeout(maintenance_timer)
+    stopMaintenance()
     waker.stop().catch(report).then(tell_stopped)
   }
 
@@ -266,19 +267,12 @@ export function runWorker(source: JobSource, queue_names: readonly string[], run
     settings.on_error?.(pgq_error)
   }
 
-  let maintenance_timer: ReturnType<typeof setTimeout> | undefined
-  function planMaintenance(): void {
-    maintenance_timer = setTimeout(() => {
-      source.maintain().catch(report).finally(() => is_stopping || planMaintenance())
-    }, 60_000 * (0.75 + Math.random() / 2))
-  }
-
   function onSignal(): void {
     void stop()
   }
 
   settings.signal?.addEventListener('abort', onSignal, { once: true })
-  planMaintenance()
+  const stopMaintenance = planMaintenance(() => source.maintain().catch(report))
   waker.start()
   if (settings.signal?.aborted) onSignal()
   else pump()

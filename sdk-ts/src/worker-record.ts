@@ -2,15 +2,15 @@
 import { PgqError } from './errors.ts'
 import type { JobSource, PickedJob, PickRequest, ReleaseBatch } from './job-source.ts'
 import { outcomeOfError, type JobOutcome } from './outcome.ts'
-import type { HeldJob } from './worker-job.ts'
+import type { RunningJob } from './worker-job.ts'
 
 /** What is told while results are recorded. */
 export interface RecordCallbacks {
-  on_recorded(job: HeldJob, outcome: JobOutcome): void
+  on_recorded(job: RunningJob, outcome: JobOutcome): void
   /** The lease was no longer held: the result is void, or was recorded by a call whose answer was lost. */
-  on_lost(job: HeldJob): void
+  on_lost(job: RunningJob): void
   /** The result itself could not be stored (e.g. it has a zero character): the job fails instead. */
-  on_refused(job: HeldJob, error: PgqError): void
+  on_refused(job: RunningJob, error: PgqError): void
 }
 
 /**
@@ -18,7 +18,7 @@ export interface RecordCallbacks {
  * to the callbacks; when it rejects, the others are not recorded, or nobody knows.
  */
 export async function recordResults(
-  source: JobSource, jobs: readonly HeldJob[], request: PickRequest | undefined, callbacks: RecordCallbacks,
+  source: JobSource, jobs: readonly RunningJob[], request: PickRequest | undefined, callbacks: RecordCallbacks,
 ): Promise<PickedJob[]> {
   const groups = groupByOutcome(jobs)
   // The largest goes with the pick.
@@ -27,7 +27,7 @@ export async function recordResults(
 }
 
 async function recordGroup(
-  source: JobSource, group: readonly HeldJob[], request: PickRequest | undefined, callbacks: RecordCallbacks,
+  source: JobSource, group: readonly RunningJob[], request: PickRequest | undefined, callbacks: RecordCallbacks,
 ): Promise<PickedJob[]> {
   const batch = batchOf(group)
   try {
@@ -48,7 +48,7 @@ async function recordGroup(
 }
 
 async function releaseGroup(
-  source: JobSource, group: readonly HeldJob[], batch: ReleaseBatch, callbacks: RecordCallbacks,
+  source: JobSource, group: readonly RunningJob[], batch: ReleaseBatch, callbacks: RecordCallbacks,
 ): Promise<void> {
   const lost = new Set(await source.release(batch))
   for (const job of group) {
@@ -58,7 +58,7 @@ async function releaseGroup(
 }
 
 /** One result of a batch was refused: the others must not suffer. */
-async function recordOneByOne(source: JobSource, group: readonly HeldJob[], callbacks: RecordCallbacks): Promise<void> {
+async function recordOneByOne(source: JobSource, group: readonly RunningJob[], callbacks: RecordCallbacks): Promise<void> {
   for (const job of group) {
     try {
       await releaseGroup(source, [job], batchOf([job]), callbacks)
@@ -72,10 +72,10 @@ async function recordOneByOne(source: JobSource, group: readonly HeldJob[], call
 }
 
 /** Jobs that one call can release together; the largest group first. */
-function groupByOutcome(jobs: readonly HeldJob[]): HeldJob[][] {
+function groupByOutcome(jobs: readonly RunningJob[]): RunningJob[][] {
   const first = jobs[0]!.outcome!
-  if (jobs.every((job) => isAlike(job.outcome!, first))) return [jobs as HeldJob[]]
-  const groups = new Map<string, HeldJob[]>()
+  if (jobs.every((job) => isAlike(job.outcome!, first))) return [jobs as RunningJob[]]
+  const groups = new Map<string, RunningJob[]>()
   for (const job of jobs) {
     const { result, delay_milliseconds, retry } = job.outcome!
     const key = `${result} ${delay_milliseconds} ${retry}`
@@ -90,7 +90,7 @@ function isAlike(a: JobOutcome, b: JobOutcome): boolean {
   return a === b || (a.result === b.result && a.delay_milliseconds === b.delay_milliseconds && a.retry === b.retry)
 }
 
-function batchOf(group: readonly HeldJob[]): ReleaseBatch {
+function batchOf(group: readonly RunningJob[]): ReleaseBatch {
   const { result, delay_milliseconds, retry } = group[0]!.outcome!
   return {
     leases: group,

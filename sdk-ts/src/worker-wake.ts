@@ -1,13 +1,31 @@
-/** When an idle worker looks again: notifications, the poll, the next scheduled job. Mirrors functions/45-worker.sql. */
+/** When an idle worker or dispatcher looks again: notifications, the poll, the next scheduled job. Mirrors functions/45-worker.sql. */
 import { backoff, sleep } from './backoff.ts'
 import type { JobSource } from './job-source.ts'
-import type { Unlisten } from './queryable.ts'
+import type { ListenCallbacks, Unlisten } from './queryable.ts'
 import type { WorkerSettings } from './worker-options.ts'
 
+/** What a waker knows of the queues. */
+export interface WakeSource {
+  /** Asks for notifications for the time given; gives the milliseconds until the next thing that is due within it, or null. */
+  announceIdle(worker: string, idle_milliseconds: number): Promise<number | null>
+  announceBusy(worker: string): Promise<void>
+  /** Calls `on_notify` when there is a new job. Undefined where it can only poll. */
+  readonly listen: ((on_notify: () => void, callbacks: ListenCallbacks) => Promise<Unlisten>) | undefined
+}
+
+/** The queues of a worker. */
+export function wakeSourceOf(source: JobSource, queue_names: readonly string[]): WakeSource {
+  const { listen } = source
+  return {
+    announceIdle: (worker, idle_milliseconds) => source.announceIdle(queue_names, worker, idle_milliseconds),
+    announceBusy: (worker) => source.announceBusy(worker),
+    listen: listen && ((on_notify, callbacks) => listen((queue_name) => queue_names.includes(queue_name) && on_notify(), callbacks)),
+  }
+}
+
 export interface WakerOptions {
-  readonly source: JobSource
-  readonly queue_names: readonly string[]
-  readonly settings: WorkerSettings
+  readonly source: WakeSource
+  readonly settings: Pick<WorkerSettings, 'worker' | 'poll_interval_milliseconds'>
   /** There may be jobs. */
   on_wake(): void
   on_error(error: unknown): void
@@ -41,7 +59,7 @@ const SECOND_LOOK_MILLISECONDS = 30
 /** The announcement outlives the poll by this much, so that there is no gap when a timer is late. */
 const ANNOUNCE_LONGER_MILLISECONDS = 250
 
-export function createWaker({ source, queue_names, settings, on_wake, on_error }: WakerOptions): Waker {
+export function createWaker({ source, settings, on_wake, on_error }: WakerOptions): Waker {
   const { worker, poll_interval_milliseconds } = settings
   let is_dry = false
   let notifications = 0
@@ -84,7 +102,7 @@ export function createWaker({ source, queue_names, settings, on_wake, on_error }
   async function listen(): Promise<Unlisten | undefined> {
     for (let failures = 0; source.listen && !stopping.signal.aborted; failures++) {
       try {
-        const unlisten = await source.listen((queue_name) => queue_names.includes(queue_name) && onNotify(), { on_reconnect: onNotify, on_error })
+        const unlisten = await source.listen(onNotify, { on_reconnect: onNotify, on_error })
         // Nobody heard what was notified until now.
         onNotify()
         return unlisten
@@ -119,7 +137,7 @@ export function createWaker({ source, queue_names, settings, on_wake, on_error }
       await announcing_busy
       const now = performance.now()
       const row_lasts = poll_interval_milliseconds + ANNOUNCE_LONGER_MILLISECONDS
-      const due_in = await source.announceIdle(queue_names, worker, row_lasts)
+      const due_in = await source.announceIdle(worker, row_lasts)
       is_second_look_due = now > known_until
       known_until = now + row_lasts
       // Not all workers at the same moment.

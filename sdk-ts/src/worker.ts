@@ -1,9 +1,7 @@
 /** `startWorker`: runs a handler for each job of one or several queues. Mirrors functions/45-worker.sql and what it picks by. */
-import { PgqError } from './errors.ts'
 import { refuse } from './expect.ts'
-import { failJob } from './outcome.ts'
-import { parsePayload } from './payload-schema.ts'
 import { PgQueue } from './queue.ts'
+import { createRun } from './run-handler.ts'
 import { sqlJobSource } from './sql-job-source.ts'
 import type { HeldJob } from './worker-job.ts'
 import { runWorker } from './worker-loop.ts'
@@ -35,27 +33,6 @@ export function startWorker(
   if (queues.some((queue) => queue.db !== first.db || queue.schema_name !== first.schema_name)) {
     refuse('queues', 'queues of one database and one schema', queues)
   }
-  if (typeof handler !== 'function') refuse('handler', 'a function', handler)
-
   const by_name = new Map(queues.map((queue) => [queue.queue_name, queue]))
-
-  function runHandlerOfPgq(job: HeldJob): unknown {
-    const { payload_schema } = by_name.get(job.queue_name)!
-    if (payload_schema === undefined) return handler(job.picked.payload, job)
-    try {
-      const payload = parsePayload(payload_schema, job.picked.payload, job.queue_name)
-      if (payload instanceof Promise) return payload.then((parsed) => handler(parsed, job), refusePayload)
-      return handler(payload, job)
-    } catch (error) {
-      return refusePayload(error)
-    }
-  }
-
-  return runWorker(sqlJobSource(first.db, first.schema_name), [...by_name.keys()], runHandlerOfPgq, workerSettings(options))
-}
-
-/** A payload that does not fit will not fit at the next attempt either. */
-function refusePayload(error: unknown): unknown {
-  if (error instanceof PgqError && error.code === 'payload_invalid') return failJob(error.message, { retry: false })
-  throw error
+  return runWorker(sqlJobSource(first.db, first.schema_name), [...by_name.keys()], createRun<HeldJob>(by_name, handler), workerSettings(options))
 }

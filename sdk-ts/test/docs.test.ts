@@ -10,6 +10,8 @@ import { DATABASE_URL, openDb } from './support.ts'
 const PAGES = ['README.md', 'sdk-ts/README.md', 'extension/doc/pgq.md']
 const sdk = resolve(import.meta.dirname, '..')
 const examples = readdirSync(resolve(sdk, 'examples')).filter((name) => name.endsWith('.ts') && name !== 'demo.ts')
+/** Servers, which examples-http.test.ts runs. */
+const http_examples = readdirSync(resolve(sdk, 'examples/http')).map((name) => `http/${name}`)
 
 const database = `docs_${process.pid}`
 const url = DATABASE_URL.replace(/[^/]*$/, database)
@@ -58,7 +60,7 @@ print(json.dumps([[add_mail("ada"), add_mail("ada")], [work_one(), work_one(), w
 })
 
 test.each(PAGES)('the TypeScript of %s is part of the examples', (page) => {
-  const sources = examples.map((name) => readFileSync(resolve(sdk, 'examples', name), 'utf8'))
+  const sources = [...examples, ...http_examples].map((name) => readFileSync(resolve(sdk, 'examples', name), 'utf8'))
   const others = blocks(page, 'ts').filter((block) => !sources.some((source) => source.includes(block)))
   expect(others).toEqual([])
 })

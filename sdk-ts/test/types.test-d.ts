@@ -2,7 +2,10 @@
 import type postgres from 'postgres'
 import type { Pool } from 'pg'
 import type { PGlite } from '@electric-sql/pglite'
-import { fromPg, fromPglite, fromPostgresTransaction, PgQueue, PostgresDb, startWorker, z, type DispatchedJob, type Queryable } from '../src/index.ts'
+import {
+  createJobHandler, fromPg, fromPglite, fromPostgresTransaction, PgQueue, PostgresDb, startWorker, z, type DispatchedJob, type DispatchedJobContext, type JobRequestHandler,
+  type Queryable,
+} from '../src/index.ts'
 
 declare const db: Queryable
 declare const sql: postgres.Sql
@@ -53,5 +56,33 @@ export function databasesAreAccepted(pool: Pool, pglite: PGlite): Queryable[] {
   return [
     new PostgresDb({}), new PostgresDb('postgres://'), new PostgresDb(sql), fromPg(pool), fromPglite(pglite),
     fromPostgresTransaction(sql),
+  ]
+}
+
+export async function endpointsAreTyped(): Promise<JobRequestHandler[]> {
+  const numbers = new PgQueue<number>(db, 'numbers')
+  const texts = new PgQueue(db, 'texts', { payload_schema: z.string() })
+  const options = { signing_secret: process.env['SECRET'] }
+  await numbers.getConfig().setEndpoint(true, { endpoint_url: 'https://example.org', endpoint_method: 'GET' })
+  // @ts-expect-error No such method.
+  await numbers.getConfig().setEndpoint(true, { endpoint_url: 'https://example.org', endpoint_method: 'PUT' })
+  // @ts-expect-error Without a url.
+  await numbers.getConfig().setEndpoint(true, {})
+  // @ts-expect-error Nothing to prove where a request comes from.
+  createJobHandler(numbers, () => {})
+  // A handler that needs no more of a job serves both.
+  const both = (payload: string, job: DispatchedJobContext): string => `${payload} ${job.attempt}`
+  startWorker(texts, both)
+  return [
+    createJobHandler(texts, both, options),
+    createJobHandler(numbers, (payload) => same<typeof payload, number>(true), options),
+    createJobHandler([numbers, texts], (payload) => same<typeof payload, number | string>(true), options),
+    createJobHandler({ queue_name: 'mail', payload_schema: z.object({ to: z.string() }) }, (payload) => same<typeof payload, { to: string }>(true), options),
+    createJobHandler({ queue_name: 'mail' }, (payload) => same<typeof payload, unknown>(true), options),
+    createJobHandler(texts, async (payload, job) => {
+      await job.release('complete', { transaction: db })
+      // @ts-expect-error Not in a request.
+      return job.priority
+    }, options),
   ]
 }

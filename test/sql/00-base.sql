@@ -14,7 +14,8 @@ $$, $$ VALUES
     ('JQ002', 'job_not_found'),
     ('JQ003', 'lease_lost'),
     ('JQ004', 'job_in_another_state'),
-    ('JQ005', 'queue_paused')
+    ('JQ005', 'queue_paused'),
+    ('JQ006', 'endpoint_not_found')
 $$, 'the error codes are listed in order, each with the name that clients know it by');
 
 SELECT is_empty($$

@@ -1,23 +1,25 @@
 \i test/setup.psql
 -- Access: what a role may do once it is granted, what it may not, and queues that are only for some.
 BEGIN;
-SELECT plan(61);
+SELECT plan(62);
 
 CREATE ROLE pgq_test_producer;
 CREATE ROLE "pgq test ""worker""";
 CREATE ROLE pgq_test_observer;
+CREATE ROLE pgq_test_dispatcher;
 CREATE ROLE pgq_test_admin;
 -- Gets each access, but to no restricted queue.
 CREATE ROLE pgq_test_outsider;
 -- Gets nothing itself.
 CREATE ROLE pgq_test_nobody;
-GRANT pgq_test_producer, "pgq test ""worker""", pgq_test_observer, pgq_test_admin, pgq_test_outsider, pgq_test_nobody
+GRANT pgq_test_producer, "pgq test ""worker""", pgq_test_observer, pgq_test_dispatcher, pgq_test_admin, pgq_test_outsider,
+    pgq_test_nobody
 TO CURRENT_USER;
 
 CREATE TEMPORARY TABLE who (who text NOT NULL, role_name name NOT NULL);
 INSERT INTO who (who, role_name)
 VALUES ('producer', 'pgq_test_producer'), ('worker', 'pgq test "worker"'), ('observer', 'pgq_test_observer'),
-       ('admin', 'pgq_test_admin'), ('outsider', 'pgq_test_outsider'), ('nobody', 'pgq_test_nobody');
+       ('dispatcher', 'pgq_test_dispatcher'), ('admin', 'pgq_test_admin'), ('outsider', 'pgq_test_outsider'), ('nobody', 'pgq_test_nobody');
 -- The first value of a query that this role makes, or its error. An error undoes what the query did.
 CREATE FUNCTION pg_temp.do_as(who text, query text)
 RETURNS text
@@ -67,12 +69,19 @@ FROM (VALUES
     ('producer', ARRAY['add_job', 'add_jobs']),
     ('worker', ARRAY['pick_jobs', 'release_job', 'release_jobs', 'release_and_pick', 'keep_jobs_alive', 'announce_idle',
                      'announce_busy', 'wake_up_channel', 'maintain']),
-    ('observer', ARRAY['get_job', 'get_jobs', 'list_jobs', 'queue_stats', 'get_queue_config']),
+    ('observer', ARRAY['get_job', 'get_jobs', 'list_jobs', 'queue_stats', 'get_queue_config', 'endpoint_status', 'native_health']),
+    ('dispatcher', ARRAY['pick_requests', 'answer_requests', 'extend_requests', 'run_native_dispatcher']),
     ('admin', ARRAY['cancel_job', 'retry_job', 'redrive_jobs', 'reschedule_job', 'set_queue_config', 'pause_queue',
-                    'resume_queue', 'purge_queue', 'drop_queue']),
+                    'resume_queue', 'purge_queue', 'drop_queue', 'set_endpoint', 'get_endpoint', 'remove_endpoint',
+                    'set_endpoint_active', 'set_endpoint_bearer_token', 'get_endpoint_bearer_token',
+                    'set_endpoint_signing_secret', 'forget_previous_signing_secret']),
     ('all', ARRAY['installed_version', 'error_codes']),
-    ('the owner', ARRAY['grant_access', 'revoke_access'])
+    ('the owner', ARRAY['grant_access', 'revoke_access', 'allow_endpoint_host', 'disallow_endpoint_host',
+                        'allowed_endpoint_hosts', 'start_native_dispatcher', 'stop_native_dispatcher'])
 ) AS b (access, names);
+-- What a dispatcher shares with others, and what its procedure calls.
+CREATE TEMPORARY TABLE shared AS
+SELECT unnest(ARRAY['announce_idle', 'announce_busy', 'wake_up_channel', 'maintain', 'endpoint_status', '_native_turn', '_native_rest']) AS name;
 SELECT set_eq(
     $$ SELECT f.name FROM public_function AS f $$, $$ SELECT b.name FROM belongs AS b $$,
     'every public function belongs to an access, and is tested here');
@@ -88,16 +97,17 @@ END $$;
 SELECT set_eq(
     $$ SELECT m.who, m.name FROM may_call AS m $$,
     $$ SELECT w.who, b.name FROM who AS w JOIN belongs AS b ON b.access IN (w.who, 'all')
-       WHERE w.who NOT IN ('outsider', 'nobody') $$,
+       WHERE w.who NOT IN ('outsider', 'nobody')
+       UNION SELECT 'dispatcher', s.name FROM shared AS s $$,
     'grant_access gives exactly the functions of the access, and those that are for all');
 DO $$ BEGIN
     PERFORM pgq.grant_access(w.role_name, access)
-    FROM who AS w, unnest(ARRAY['producer', 'worker', 'observer', 'admin', 'worker']) AS access
+    FROM who AS w, unnest(ARRAY['producer', 'worker', 'observer', 'dispatcher', 'admin', 'worker']) AS access
     WHERE w.who = 'outsider';
 END $$;
 SELECT set_eq(
     $$ SELECT m.name FROM may_call AS m WHERE m.who = 'outsider' $$,
-    $$ SELECT b.name FROM belongs AS b WHERE b.access <> 'the owner' $$,
+    $$ SELECT b.name FROM belongs AS b WHERE b.access <> 'the owner' UNION SELECT s.name FROM shared AS s $$,
     'a role may be granted several accesses, and one twice; no access includes the giving of access');
 SELECT is_empty($$
     SELECT p.proname FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace,
@@ -157,6 +167,8 @@ DO $$ BEGIN
     PERFORM pgq.release_job(p.job_id, 'failed', retry => false)
     FROM pgq.pick_jobs(ARRAY['secret'], 3) AS p WHERE p.payload = '"dead"';
     PERFORM pgq.release_job(l.job_id, 'paused') FROM pgq.list_jobs('secret', 'running') AS l WHERE l.payload = '"ready"';
+    PERFORM pgq.set_endpoint('secret', 'https://example.com/', bearer_token_location => 'inline');
+    PERFORM pgq.set_endpoint_bearer_token('secret', 'tok-1');
     PERFORM pgq.grant_access(w.role_name, w.who, 'secret') FROM who AS w WHERE w.who NOT IN ('outsider', 'nobody');
 END $$;
 CREATE TEMPORARY TABLE job AS
@@ -203,7 +215,18 @@ FROM (VALUES
     ('pause_queue', $$ SELECT pgq.pause_queue('secret') $$, ''),
     ('resume_queue', $$ SELECT pgq.resume_queue('secret') $$, ''),
     ('purge_queue', $$ SELECT pgq.purge_queue('secret') $$, '1'),
-    ('drop_queue', $$ SELECT pgq.drop_queue('secret', force => true) $$, '')
+    ('drop_queue', $$ SELECT pgq.drop_queue('secret', force => true) $$, ''),
+    ('endpoint_status', $$ SELECT breaker FROM pgq.endpoint_status('secret') $$, 'closed'),
+    ('pick_requests', $$ SELECT count(*) FROM pgq.pick_requests(queue_names => ARRAY['open', 'never', 'secret']) $$, '1'),
+    ('set_endpoint', $$ SELECT (pgq.set_endpoint('secret', 'https://example.org/')).url $$, 'https://example.org/'),
+    ('get_endpoint', $$ SELECT (pgq.get_endpoint('secret')).url $$, 'https://example.com/'),
+    ('remove_endpoint', $$ SELECT pgq.remove_endpoint('secret') $$, 'true'),
+    ('set_endpoint_active', $$ SELECT pgq.set_endpoint_active('secret', false) $$, ''),
+    ('set_endpoint_bearer_token', $$ SELECT pgq.set_endpoint_bearer_token('secret', 'tok-2') $$, ''),
+    ('get_endpoint_bearer_token', $$ SELECT pgq.get_endpoint_bearer_token('secret') $$, 'tok-1'),
+    ('set_endpoint_signing_secret', $$ SELECT pgq.set_endpoint_signing_secret('secret', 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw') $$,
+        'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'),
+    ('forget_previous_signing_secret', $$ SELECT pgq.forget_previous_signing_secret('secret') $$, '')
 ) AS c (name, query, returns)
 CROSS JOIN job AS running CROSS JOIN job AS ready CROSS JOIN job AS dead
 WHERE running.name = 'running' AND ready.name = 'ready' AND dead.name = 'dead';
@@ -216,7 +239,9 @@ CREATE TEMPORARY TABLE before AS SELECT l.* FROM pgq.list_jobs('secret') AS l;
 SELECT set_eq(
     $$ SELECT c.name FROM call AS c $$,
     $$ SELECT b.name FROM belongs AS b
-       WHERE b.name NOT IN ('announce_busy', 'wake_up_channel', 'maintain') AND b.access NOT IN ('all', 'the owner') $$,
+       WHERE b.name NOT IN ('announce_busy', 'wake_up_channel', 'maintain', 'answer_requests', 'extend_requests',
+                            'native_health', 'run_native_dispatcher')
+         AND b.access NOT IN ('all', 'the owner') $$,
     'every function that knows queues or jobs is tried on a restricted queue');
 SELECT is_empty($$
     SELECT c.query, t.result
@@ -245,15 +270,18 @@ $$;
 SELECT is_empty($$
     SELECT a.access, c.query, t.result
     FROM call AS c JOIN belongs AS b ON b.name = c.name
-    CROSS JOIN unnest(ARRAY['producer', 'worker', 'observer', 'admin']) AS a (access)
+    CROSS JOIN unnest(ARRAY['producer', 'worker', 'observer', 'dispatcher', 'admin']) AS a (access)
     CROSS JOIN LATERAL (SELECT pg_temp.try_granted(a.access, c.query) AS result) AS t
     WHERE t.result IS DISTINCT FROM CASE WHEN a.access IN (b.access, 'admin') THEN c.returns
+                                         -- Who dispatches does what a worker does.
+                                         WHEN a.access = 'dispatcher' AND (b.access = 'worker' OR c.name = 'endpoint_status') THEN c.returns
                                          ELSE format('42501 no %s access to queue "secret"', b.access) END
 $$, 'a role that may call each function can use those of the accesses to the queue that it was granted; admin includes all');
 SELECT is_empty($$
     SELECT w.who, c.query, t.result
     FROM call AS c JOIN belongs AS b ON b.name = c.name
     JOIN who AS w ON w.who NOT IN (b.access, 'outsider', 'nobody')
+        AND (w.who <> 'dispatcher' OR c.name NOT IN (SELECT s.name FROM shared AS s))
     CROSS JOIN LATERAL (SELECT pg_temp.try_as(w.who, c.query) AS result) AS t
     WHERE t.result IS DISTINCT FROM format('42501 permission denied for function %s', c.name)
 $$, 'one access gives nothing of another');
@@ -307,7 +335,7 @@ SELECT is(
     '42501 permission denied for function get_queue_config', 'an admin is no observer');
 DO $$ BEGIN
     PERFORM pgq.grant_access(w.role_name, access)
-    FROM who AS w, unnest(ARRAY['producer', 'worker', 'observer']) AS access WHERE w.who = 'admin';
+    FROM who AS w, unnest(ARRAY['producer', 'worker', 'observer', 'dispatcher']) AS access WHERE w.who = 'admin';
 END $$;
 SELECT is_empty($$
     SELECT c.query, t.result
@@ -347,7 +375,7 @@ SELECT is(
 DO $$ BEGIN PERFORM pgq.revoke_access(w.role_name, 'producer') FROM who AS w WHERE w.who = 'outsider'; END $$;
 SELECT set_eq(
     $$ SELECT m.name FROM may_call AS m WHERE m.who = 'outsider' $$,
-    $$ SELECT b.name FROM belongs AS b WHERE b.access NOT IN ('producer', 'the owner') $$,
+    $$ SELECT b.name FROM belongs AS b WHERE b.access NOT IN ('producer', 'the owner') UNION SELECT s.name FROM shared AS s $$,
     'without a queue the functions of this access are taken back, and of no other');
 DO $$ BEGIN
     PERFORM pgq.grant_access('pgq_test_observer', 'observer', 'secret too');
@@ -380,11 +408,11 @@ SELECT is(
 
 SELECT throws_ok(
     $$ SELECT pgq.grant_access('pgq_test_nobody', 'reader') $$,
-    '22023', 'expected access to be one of producer, worker, observer, admin, got ''reader''',
+    '22023', 'expected access to be one of producer, worker, observer, dispatcher, admin, got ''reader''',
     'an access that does not exist cannot be granted');
 SELECT throws_ok(
     $$ SELECT pgq.revoke_access('pgq_test_nobody', 'any') $$,
-    '22023', 'expected access to be one of producer, worker, observer, admin, got ''any''', 'or revoked');
+    '22023', 'expected access to be one of producer, worker, observer, dispatcher, admin, got ''any''', 'or revoked');
 SELECT throws_ok(
     $$ SELECT pgq.grant_access('pgq_test_never', 'worker') $$,
     '42704', 'role "pgq_test_never" does not exist', 'a role that does not exist cannot be granted access');

@@ -10,6 +10,8 @@ DO $$ BEGIN
     PERFORM pgq.release_job(p.job_id, CASE p.payload #>> '{}' WHEN 'dead' THEN 'failed' ELSE p.payload #>> '{}' END,
         p.lease_token, retry => p.payload <> '"dead"', error => 'no paper')
     FROM pgq.pick_jobs(ARRAY['mail'], 4) AS p WHERE p.payload <> '"running"';
+    PERFORM pgq.set_endpoint('mail', 'https://example.com/', bearer_token_location => 'inline');
+    PERFORM pgq.set_endpoint_bearer_token('mail', 'tok-1');
 END $$;
 CREATE ROLE pgq_test_role;
 CREATE FUNCTION pg_temp.id(name text)
@@ -79,6 +81,26 @@ VALUES
     ('resume_queue', 'r', '', '{"queue_name": "''mail''"}'),
     ('purge_queue', 'r', '2', '{"queue_name": "''mail''"}'),
     ('drop_queue', 'r', '', '{"queue_name": "''mail''", "force": "true"}'),
+    ('set_endpoint', 'r.method', 'POST', '{"queue_name": "''mail''", "url": "''https://example.com/''", "is_active": "true",
+        "method": "''POST''", "timeout_milliseconds": "1000", "manual_release": "true", "max_in_flight": "1", "headers": "''{}''",
+        "bearer_token_location": "''inline''", "client_error_attempts": "1", "max_response_bytes": "1000",
+        "is_insecure_allowed": "true"}'),
+    ('get_endpoint', 'r.method', 'POST', '{"queue_name": "''mail''"}'),
+    ('remove_endpoint', 'r', 'true', '{"queue_name": "''mail''"}'),
+    ('set_endpoint_active', 'r', '', '{"queue_name": "''mail''", "is_active": "false"}'),
+    ('set_endpoint_bearer_token', 'r', '', '{"queue_name": "''mail''", "token": "''tok-2''"}'),
+    ('get_endpoint_bearer_token', 'r', 'tok-1', '{"queue_name": "''mail''"}'),
+    ('set_endpoint_signing_secret', 'length(r)', '50',
+        '{"queue_name": "''mail''", "secret": "''whsec_'' || encode(sha256(''x''), ''base64'')"}'),
+    ('forget_previous_signing_secret', 'r', '', '{"queue_name": "''mail''"}'),
+    ('allow_endpoint_host', 'r', '', '{"pattern": "''*.example.com''"}'),
+    ('disallow_endpoint_host', 'r', '', '{"pattern": "''*.example.com''"}'),
+    ('endpoint_status', 'r.breaker', 'closed', '{"queue_name": "''mail''"}'),
+    ('pick_requests', 'count(*)', '1', '{"max_requests": "1", "dispatcher": "''d''", "queue_names": "''{mail}''",
+        "max_timeout_milliseconds": "60000", "durable": "true"}'),
+    ('answer_requests', 'r.outcome', 'ignored', '{"answers": "''[{\"job_id\": 1, \"lease_token\": 1}]''"}'),
+    ('extend_requests', 'r.state', 'lost',
+        '{"job_ids": "ARRAY[pg_temp.id(''running'')]", "lease_tokens": "ARRAY[pg_temp.token()]"}'),
     ('cancel_job', 'r', '', '{"job_id": "pg_temp.id(''running'')", "reason": "''x''"}'),
     ('retry_job', 'r', '', '{"job_id": "pg_temp.id(''dead'')", "start_after": "now()"}'),
     ('redrive_jobs', 'r', '1', '{"queue_name": "''mail''", "error_like": "''%PAPER''", "dead_since": "''yesterday''",
@@ -90,7 +112,7 @@ CREATE TEMPORARY TABLE parameter AS
 SELECT p.proname::text AS function, a.name::text AS parameter, format_type(a.type, NULL) AS type
 FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
 CROSS JOIN LATERAL ROWS FROM (unnest(p.proargnames), unnest(p.proargtypes)) AS a (name, type)
-WHERE n.nspname = 'pgq' AND p.proname NOT LIKE '\_%' AND p.pronargs > 0;
+WHERE n.nspname = 'pgq' AND p.proname NOT LIKE '\_%' AND p.pronargs > 0 AND p.prokind = 'f';
 
 -- The call of a function, with this value for this parameter.
 CREATE FUNCTION pg_temp.call(name text, parameter text DEFAULT NULL, value text DEFAULT NULL)
@@ -149,11 +171,12 @@ INSERT INTO rule (parameters, kinds, functions, outcome, says)
 VALUES
     -- Queues
     ('{queue_name}', '{a null}', NULL, '22004', NULL),
-    ('{queue_name}', '{a null}', '{list_jobs,queue_stats,grant_access,revoke_access}', 'good', NULL),
+    ('{queue_name}', '{a null}', '{list_jobs,queue_stats,grant_access,revoke_access,endpoint_status}', 'good', NULL),
     ('{queue_name}', '{empty,huge,odd}', NULL, 'JQ001', 'queue "'),
-    ('{queue_name}', '{empty,huge}', '{add_job,add_jobs,set_queue_config,grant_access}', '22023', NULL),
-    ('{queue_name}', '{odd}', '{add_job,add_jobs,set_queue_config,grant_access}', 'good', NULL),
+    ('{queue_name}', '{empty,huge}', '{add_job,add_jobs,set_queue_config,grant_access,set_endpoint}', '22023', NULL),
+    ('{queue_name}', '{odd}', '{add_job,add_jobs,set_queue_config,grant_access,set_endpoint}', 'good', NULL),
     ('{queue_names}', '{a null}', NULL, '22004', NULL),
+    ('{queue_names}', '{a null}', '{pick_requests}', 'good', NULL),
     ('{queue_names}', '{empty,null element}', NULL, '0', NULL),
     ('{queue_names}', '{empty,null element}', '{announce_idle}', 'null', NULL),
     ('{queue_names}', '{two dimensions,from zero}', NULL, 'good', NULL),
@@ -199,6 +222,25 @@ VALUES
     ('{paused_until}', '{infinity,-infinity,latest,earliest}', NULL, 'good', NULL),
     ('{reason}', '{a null,empty,huge,odd}', NULL, 'good', NULL),
     ('{force}', '{a null}', NULL, '55000', 'queue "mail" has live jobs'),
+    -- Endpoints
+    ('{timeout_milliseconds}', '{a null}', '{set_endpoint}', '22004', NULL),
+    ('{max_response_bytes}', '{zero}', '{set_endpoint}', 'good', NULL),
+    ('{headers}', '{huge}', '{set_endpoint}', '22023', NULL),
+    ('{url,method,is_active,manual_release,is_insecure_allowed,max_in_flight,client_error_attempts,max_response_bytes,'
+        'bearer_token_location,pattern,answers,max_requests}', '{a null}', NULL, '22004', NULL),
+    ('{url,method,token,secret,pattern}', '{empty,huge,odd}', NULL, '22023', NULL),
+    ('{bearer_token_location}', '{huge,odd}', NULL, '22023', NULL),
+    ('{bearer_token_location}', '{empty}', NULL, 'good', NULL),
+    ('{max_in_flight,client_error_attempts,max_requests}', '{negative,zero,largest,smallest}', NULL, '22023', NULL),
+    ('{max_response_bytes,max_timeout_milliseconds}', '{negative,smallest}', NULL, '22023', NULL),
+    ('{max_response_bytes}', '{largest}', NULL, '22023', NULL),
+    ('{max_timeout_milliseconds}', '{zero}', NULL, '22023', NULL),
+    ('{max_timeout_milliseconds}', '{a null,largest}', NULL, 'good', NULL),
+    ('{token,secret}', '{a null}', NULL, 'good', NULL),
+    ('{dispatcher}', '{a null,empty,odd}', NULL, 'good', NULL),
+    ('{dispatcher}', '{huge}', NULL, '22023', NULL),
+    ('{answers}', '{json null,huge}', NULL, '22023', NULL),
+    ('{lease_tokens}', '{a null,null element}', '{extend_requests}', '22004', 'every lease_token'),
     -- Picks
     ('{max_jobs}', '{a null}', NULL, '22004', NULL),
     ('{max_jobs}', '{negative,zero,largest,smallest}', NULL, '22023', NULL),
@@ -304,6 +346,8 @@ VALUES
     ('add_job', 'group_key', 1000, 'group_key to be 1 to 1000 bytes long'),
     ('add_jobs', 'unique_keys', 1000, 'each of unique_keys to be 1 to 1000 bytes long'),
     ('add_jobs', 'group_keys', 1000, 'each of group_keys to be 1 to 1000 bytes long'),
+    ('set_endpoint', 'queue_name', 200, 'queue_name to be 1 to 200 bytes long'),
+    ('pick_requests', 'dispatcher', 200, 'dispatcher to be at most 200 bytes long'),
     ('pick_jobs', 'worker', 200, 'worker to be at most 200 bytes long'),
     ('release_and_pick', 'worker', 200, 'worker to be at most 200 bytes long'),
     ('announce_idle', 'worker', 200, 'worker to be 1 to 200 bytes long');

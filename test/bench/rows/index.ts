@@ -4,6 +4,7 @@ import { add_many_node, add_many_sql } from './add-many.ts'
 import { add_one_node, add_one_sql } from './add-one.ts'
 import { bytes } from './bytes.ts'
 import { churn_free, churn_held } from './churn.ts'
+import { dispatch } from './dispatch.ts'
 import { drain_one, drain_two } from './drain.ts'
 import { features } from './features.ts'
 import { held_group } from './held-group.ts'
@@ -17,5 +18,5 @@ import { backlog, running_head } from './pick-times.ts'
 
 export const EXPERIMENTS: readonly Experiment[] = [
   add_one_sql, add_one_node, add_many_node, add_many_sql, drain_one, drain_two, latency, pick_one, pick_many, churn_free, churn_held, backlog,
-  running_head, held_group, limit, many_queues, payload_size, bytes, features,
+  running_head, held_group, limit, many_queues, payload_size, dispatch, bytes, features,
 ]
