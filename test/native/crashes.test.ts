@@ -63,9 +63,12 @@ describe.each(['A', 'B', 'C'] as const)('a crash of the server, in era %s,', (er
   })
 
   test('after the answer, before it is taken, has the job sent again', async () => {
+    // So that the dispatcher is gone before the answer is there.
+    delays.set('/after', 1000)
     const job_id = await stage.add('after')
     await stage.dispatchUntil(() => waiting().then((n) => n === 1))
     await until(async () => (await answered()) === 1)
+    delays.clear()
     await sleep(500)
     await stage.crash()
     expect(await answered()).toBe(0)
