@@ -11,9 +11,9 @@ LANGUAGE sql
 VOLATILE
 PARALLEL SAFE
 RETURN pg_catalog.pg_stat_get_xact_tuples_returned(index) OPERATOR(pg_catalog.+)
-    (20 OPERATOR(pg_catalog.*) pg_catalog.pg_stat_get_xact_blocks_fetched(index));
+    (4 OPERATOR(pg_catalog.*) pg_catalog.pg_stat_get_xact_blocks_fetched(index));
 COMMENT ON FUNCTION @extschema@._scan_work IS
-    'Internal: grows with what this session reads by the index: 1 for an entry that it follows, 20 for a page. Stands still without track_counts. Without a search_path of its own, so that it is inlined.';
+    'Internal: grows with what this session reads by the index: 1 for an entry that it follows, 4 for a page. Stands still without track_counts. Without a search_path of its own, so that it is inlined.';
 
 CREATE OR REPLACE FUNCTION @extschema@._is_slow(work bigint, allowed bigint, took interval)
 RETURNS boolean
@@ -21,7 +21,7 @@ LANGUAGE sql
 IMMUTABLE
 PARALLEL SAFE
 RETURN (work OPERATOR(pg_catalog.>) allowed)
-    OR (took OPERATOR(pg_catalog.>) interval '20 milliseconds');
+    OR (work OPERATOR(pg_catalog.=) 0 AND took OPERATOR(pg_catalog.>) interval '20 milliseconds');
 COMMENT ON FUNCTION @extschema@._is_slow IS
     'Internal: whether a scan that read so much, and was allowed so much, is worth a watermark; by the time it took where work is not counted. Without a search_path of its own, so that it is inlined.';
 
@@ -63,7 +63,7 @@ BEGIN
     IF is_slow THEN
         v_full_scan_at := CASE
             WHEN was_set THEN split_part(current_setting(mark), '|', 3)::double precision
-            ELSE EXTRACT(epoch FROM at + took * 10) END;
+            ELSE EXTRACT(epoch FROM at + GREATEST(took * 10, interval '50 milliseconds')) END;
         PERFORM set_config(mark,
             concat_ws('|', EXTRACT(epoch FROM found_at), found_id, v_full_scan_at), false);
     ELSIF NOT was_set AND current_setting(mark, true) <> '' THEN

@@ -61,7 +61,7 @@ COMMENT ON FUNCTION @extschema@._time_out_jobs IS
 -- A pick notes the expired leases that it meets in a setting of the transaction: the one place that is
 -- free of cost when there is none.
 CREATE OR REPLACE FUNCTION @extschema@._note_expired(job_id bigint)
-RETURNS bigint
+RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -69,15 +69,15 @@ AS $$
 BEGIN
     PERFORM set_config('pgq.expired',
         concat_ws(',', NULLIF(current_setting('pgq.expired', true), ''), job_id), true);
-    RETURN NULL;
+    RETURN true;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._note_expired IS
-    'Internal: has the pick that is under way time this job out; returns null, the token of a job without a lease.';
+    'Internal: has the pick that is under way time this job out; returns true.';
 
 -- Writes, locks: as _time_out_jobs.
 CREATE OR REPLACE FUNCTION @extschema@._time_out_noted()
-RETURNS void
+RETURNS integer
 LANGUAGE plpgsql
 VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -86,8 +86,8 @@ DECLARE
     v_job_ids bigint[] := string_to_array(current_setting('pgq.expired'), ',')::bigint[];
 BEGIN
     PERFORM set_config('pgq.expired', '', true);
-    PERFORM @extschema@._time_out_jobs(v_job_ids);
+    RETURN @extschema@._time_out_jobs(v_job_ids);
 END
 $$;
 COMMENT ON FUNCTION @extschema@._time_out_noted IS
-    'Internal: times out the jobs that the pick under way has noted.';
+    'Internal: times out the jobs that the pick under way has noted and returns their number; those that another session has locked are left to it.';

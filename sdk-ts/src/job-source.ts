@@ -69,6 +69,8 @@ export interface KeepAliveOptions {
 
 /** Where a worker's jobs come from and go back to. Calls reject with PgqError. */
 export interface JobSource {
+  /** About the size of one of the jobs picked last, in bytes as they came; 0 where it is not known. */
+  readonly bytes_per_job: number
   /** Picks up to `max_jobs`; may be forgotten by a crash of the server (the jobs are ready again then). */
   pick(request: PickRequest): Promise<PickedJob[]>
   /** Releases those that are still held, and tells the ids of the others. */

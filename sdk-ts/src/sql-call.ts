@@ -76,18 +76,24 @@ async function rowsOf(db: Queryable, q: string, args: readonly (string | null)[]
   }
 }
 
-/** Runs a statement whose rows are one column of JSON text, and parses each. */
-export async function call<Result>(db: Queryable, q: string, args: readonly (string | null)[]): Promise<Result[]> {
+/** Runs a statement whose rows are one column of JSON text, and parses each; tells `on_text` of the text first. */
+export async function call<Result>(
+  db: Queryable, q: string, args: readonly (string | null)[], on_text?: (text: string) => void,
+): Promise<Result[]> {
   return (await rowsOf(db, q, args)).map((row) => {
     // By position: a driver may have been told to write column names in another case.
     const text = Object.values(row)[0]
-    return (typeof text === 'string' ? JSON.parse(text) : text) as Result
+    if (typeof text !== 'string') return text as Result
+    on_text?.(text)
+    return JSON.parse(text) as Result
   })
 }
 
 /** The same for a statement that gives exactly one row. */
-export async function callOne<Result>(db: Queryable, q: string, args: readonly (string | null)[]): Promise<Result> {
-  return (await call<Result>(db, q, args))[0] as Result
+export async function callOne<Result>(
+  db: Queryable, q: string, args: readonly (string | null)[], on_text?: (text: string) => void,
+): Promise<Result> {
+  return (await call<Result>(db, q, args, on_text))[0] as Result
 }
 
 /** `name => $1::text::type, …`: a call's arguments in named notation; their values follow in the same order. */

@@ -37,6 +37,9 @@ type Picked = [
   queue_names: Record<string, string> | null,
 ]
 
+/** Share of the newest pick in the average size of a job. */
+const WEIGHT = 0.3
+
 const RELEASE = {
   job_ids: 'bigint[]', lease_tokens: 'bigint[]', result: 'text', outputs: 'jsonb[]', errors: 'text[]', delay_milliseconds: 'bigint',
   retry: 'boolean',
@@ -57,22 +60,32 @@ export function sqlJobSource(db: Queryable, schema_name: string): SqlJobSource {
     queue_names: 'text[]', worker: 'text', idle_milliseconds: 'integer',
   })})::text AS r`
   const { listen } = db
+  let bytes_per_job = 0
+
+  /** Runs a statement that picks. */
+  async function callPick(on: Queryable, q: string, request: PickRequest, args: readonly (string | null)[]): Promise<PickedJob[]> {
+    let bytes = 0
+    const jobs = pickedJobs(request, await callOne(on, q, [firstQueue(request), ...args], (text) => (bytes = text.length)))
+    // Larger ones count at once, smaller ones slowly.
+    if (jobs.length > 0) bytes_per_job = Math.max(bytes / jobs.length, bytes_per_job + (bytes / jobs.length - bytes_per_job) * WEIGHT)
+    return jobs
+  }
 
   return {
-    async pick(request, { transaction, durable = false } = {}) {
-      return pickedJobs(request, await callOne(transaction ?? db, pick_jobs, [
-        firstQueue(request), ...pickArguments(request), param(durable),
-      ]))
+    get bytes_per_job() {
+      return bytes_per_job
+    },
+
+    pick(request, { transaction, durable = false } = {}) {
+      return callPick(transaction ?? db, pick_jobs, request, [...pickArguments(request), param(durable)])
     },
 
     async release(batch) {
       return (await callOne<number[] | null>(db, release_jobs, releaseArguments(batch))) ?? []
     },
 
-    async releaseAndPick(batch, request) {
-      return pickedJobs(request, await callOne(db, release_and_pick, [
-        firstQueue(request), ...releaseArguments(batch), ...pickArguments(request),
-      ]))
+    releaseAndPick(batch, request) {
+      return callPick(db, release_and_pick, request, [...releaseArguments(batch), ...pickArguments(request)])
     },
 
     keepAlive(leases) {

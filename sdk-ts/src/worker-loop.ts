@@ -17,6 +17,8 @@ const MAX_CALLS = 2
 const MUCH_TO_DO = 100
 /** One call picks no more. */
 const MAX_BATCH = 1000
+/** Nor more than about so many bytes: a driver joins what comes chunk by chunk, which a large answer makes slow. */
+const MAX_BATCH_BYTES = 1_000_000
 /** Pauses after a failed call. */
 const FIRST_PAUSE_MILLISECONDS = 100
 const LONGEST_PAUSE_MILLISECONDS = 5000
@@ -105,7 +107,8 @@ export function runWorker(source: JobSource, queue_names: readonly string[], run
     const prefetch = pace.prefetch(performance.now())
     const wanted = Math.min(MAX_BATCH, free + prefetch)
     // With all places taken, a call for a few more is not worth it.
-    return wanted <= 0 || (free <= 0 && wanted < prefetch / 4) ? 0 : wanted
+    if (wanted <= 0 || (free <= 0 && wanted < prefetch / 4)) return 0
+    return Math.min(wanted, Math.max(1, Math.floor(MAX_BATCH_BYTES / source.bytes_per_job)))
   }
 
   /** One call: records `batch` and picks `wanted` jobs. */

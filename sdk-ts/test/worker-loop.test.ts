@@ -15,6 +15,7 @@ function memorySource(count: number, changes: Partial<JobSource> = {}) {
     added_at: 1_577_836_800_000, lease_until: 1_577_836_830_000, timeout_milliseconds: 30_000,
   }))
   const source: JobSource = {
+    bytes_per_job: 0,
     async pick({ max_jobs }) {
       asked.push(`pick ${max_jobs}`)
       return take(max_jobs)
@@ -46,6 +47,15 @@ function memorySource(count: number, changes: Partial<JobSource> = {}) {
 }
 
 const settings = workerSettings({ worker: 'w', concurrency: 4, poll_interval_milliseconds: 60_000 })
+
+test('large jobs come in small batches, so that no answer is much larger than a megabyte', async () => {
+  const { source, asked, done } = memorySource(5000, { bytes_per_job: 100_000 })
+  const worker = runWorker(source, ['q'], () => undefined, workerSettings({ worker: 'w', concurrency: 50, poll_interval_milliseconds: 60_000 }))
+  await until(() => done() === 5000)
+  await worker.stop()
+  const picks = asked.map((call) => Number(/pick (\d+)/.exec(call)?.[1] ?? 0))
+  expect(Math.max(...picks)).toBe(10)
+})
 
 test('one call records the last results and picks the next, and batches grow', async () => {
   const { source, asked, done } = memorySource(50_000)

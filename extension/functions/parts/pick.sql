@@ -60,17 +60,12 @@ BEGIN
         RETURN QUERY
         WITH picked AS (
             UPDATE @extschema@.job AS j SET
-                -- A row that has a lease already is one whose lease ran out: it is not picked but noted.
-                lease_token = CASE WHEN j.lease_token IS NULL
-                    THEN 1 + floor(random() * 9007199254740990)::bigint
-                    ELSE @extschema@._note_expired(j.job_id) END,
-                lease_until = CASE WHEN j.lease_token IS NULL
-                    THEN v_lane.now + COALESCE(j.timeout_milliseconds, v_lane.timeout_milliseconds)
-                         * interval '1 millisecond'
-                    ELSE j.lease_until END,
-                attempt = CASE WHEN j.lease_token IS NULL THEN j.attempt + 1 ELSE j.attempt END,
-                picked_at = CASE WHEN j.lease_token IS NULL THEN v_lane.now ELSE j.picked_at END,
-                worker = CASE WHEN j.lease_token IS NULL THEN v_worker ELSE j.worker END
+                lease_token = 1 + floor(random() * 9007199254740990)::bigint,
+                lease_until = v_lane.now + COALESCE(j.timeout_milliseconds, v_lane.timeout_milliseconds)
+                              * interval '1 millisecond',
+                attempt = j.attempt + 1,
+                picked_at = v_lane.now,
+                worker = v_worker
             WHERE j.ctid = ANY (ARRAY(
                 SELECT next.ctid
                 FROM @extschema@.job AS next
@@ -79,10 +74,13 @@ BEGIN
                   AND next.held_by IS NULL
                   AND (next.start_after, next.job_id) >= (v_lane.from_at, v_lane.from_id)
                   AND next.start_after <= v_lane.now
-                  AND (next.lease_until IS NULL OR next.lease_until <= v_lane.now)
+                  -- One whose lease ran out is not picked but noted.
+                  AND (next.lease_until IS NULL
+                       OR next.lease_until <= v_lane.now AND @extschema@._note_expired(next.job_id))
                 ORDER BY next.start_after, next.job_id
                 LIMIT v_lane.take
                 FOR UPDATE SKIP LOCKED))
+              AND j.lease_until IS NULL
             RETURNING j.job_id, j.lease_token, j.lease_until, j.attempt, j.max_attempts, j.payload,
                 j.headers, j.group_key, j.start_after, j.added_at, j.timeout_milliseconds
         )
@@ -91,7 +89,6 @@ BEGIN
                v_lane.priority::integer, p.group_key, p.start_after, p.added_at,
                COALESCE(p.timeout_milliseconds, v_lane.timeout_milliseconds)
         FROM picked AS p
-        WHERE p.lease_token IS NOT NULL
         ORDER BY p.start_after, p.job_id;
         GET DIAGNOSTICS v_taken = ROW_COUNT;
 
@@ -109,9 +106,8 @@ BEGIN
                     (v_lane.from_at, v_lane.from_id, v_lane.is_from_mark), v_lane.now, v_taken);
             END IF;
             IF current_setting('pgq.expired', true) <> '' THEN
-                PERFORM @extschema@._time_out_noted();
                 -- The same lane once more.
-                v_lane.priority := v_lane.priority + 1;
+                v_lane.priority := v_lane.priority + CASE WHEN @extschema@._time_out_noted() > 0 THEN 1 ELSE 0 END;
             END IF;
         END IF;
         EXIT WHEN v_taken >= max_jobs;
