@@ -42,6 +42,6 @@ export function sizes({ quick, full }: { quick: boolean; full: boolean }): Sizes
   return {
     seconds: 2, transactions: undefined, many: 100_000, singles: 2000, stock: 60_000, churn: 600_000, churn_seconds: 40, latency_samples: 300,
     latency_seconds: 20, backlogs: full ? [10_000, 1_000_000, 10_000_000] : [10_000, 1_000_000], picks: 2000, running_head: 1000,
-    held_group: 1_000_000, queues: 100, batch_jobs: 20_000, payloads: [[1000, 20_000], [100_000, 500]], warm_up: 500, most_clients: 16,
+    held_group: 1_000_000, queues: 100, batch_jobs: 20_000, payloads: [[1000, 20_000], [100_000, 2000]], warm_up: 500, most_clients: 16,
   }
 }
