@@ -13,9 +13,11 @@ export default defineConfig({
         test: { name: 'chaos', include: ['**/*.test.ts'], testTimeout: 300_000, hookTimeout: 60_000, fileParallelism: false },
       },
       {
-        // They wait most of the time: for pg_net's second and for pg_cron's minute.
+        // They wait most of the time, for pg_net's second and for pg_cron's minute: so several files at once, however few cores there are.
         root: '../test/native',
-        test: { name: 'native', include: ['**/*.test.ts'], testTimeout: 120_000, hookTimeout: 60_000 },
+        test: {
+          name: 'native', include: ['**/*.test.ts'], testTimeout: 120_000, hookTimeout: 60_000, maxWorkers: 5, sequence: { groupOrder: 1 },
+        },
       },
     ],
   },

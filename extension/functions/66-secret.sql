@@ -57,6 +57,8 @@ LANGUAGE plpgsql
 VOLATILE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+-- Other plans have the secret in a filter, which auto_explain may log.
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_queue_id integer := @extschema@._endpoint_id(queue_name);

@@ -47,8 +47,8 @@ DECLARE
 BEGIN
     v_verdict.retry := true;
     IF endpoint.bearer_token IS NOT NULL THEN
-        v_body := replace(v_body, endpoint.bearer_token, '[redacted]');
-        v_error := replace(v_error, endpoint.bearer_token, '[redacted]');
+        v_body := @extschema@._redacted(v_body, endpoint.bearer_token);
+        v_error := @extschema@._redacted(v_error, endpoint.bearer_token);
     END IF;
     IF answer -> 'given_back' = 'true' THEN
         v_verdict.result := 'paused';
@@ -77,6 +77,36 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@._judge_answer IS
     'Internal: what an answer means for its job and its endpoint. Inherits the settings of answer_requests.';
+
+CREATE OR REPLACE FUNCTION @extschema@._redacted(content text, token text)
+RETURNS text
+LANGUAGE plpgsql
+IMMUTABLE
+AS $$
+DECLARE
+    v_redacted text := replace(content, token, '[redacted]');
+    v_decoded text := v_redacted;
+    v_sign text;
+    v_hex text;
+BEGIN
+    IF strpos(v_redacted, '\') > 0 THEN
+        -- Json may write what is no letter and no digit in other ways: as \/ or \u002f.
+        FOR v_sign IN
+            SELECT DISTINCT c.sign FROM string_to_table(token, NULL) AS c (sign) WHERE c.sign !~ '[0-9A-Za-z]'
+        LOOP
+            v_hex := to_hex(ascii(v_sign));
+            v_decoded := replace(replace(replace(v_decoded,
+                '\u00' || v_hex, v_sign), '\u00' || upper(v_hex), v_sign), '\' || v_sign, v_sign);
+        END LOOP;
+        IF strpos(v_decoded, token) > 0 THEN
+            RETURN replace(v_decoded, token, '[redacted]');
+        END IF;
+    END IF;
+    RETURN v_redacted;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._redacted IS
+    'Internal: a text without this token, also where json has it in another writing. Inherits the settings of answer_requests.';
 
 CREATE OR REPLACE FUNCTION @extschema@._judge_success(
     answer jsonb,

@@ -160,6 +160,27 @@ RETURN pg_catalog.concat('pgq.request_', '@extschema@.request'::regclass::oid, '
 COMMENT ON FUNCTION @extschema@._request_mark IS
     'Internal: the name of the setting that keeps from where the requests to an endpoint are counted. Without a search_path of its own, so that it is inlined.';
 
+CREATE OR REPLACE FUNCTION @extschema@._known_requests(queue_id integer)
+RETURNS SETOF @extschema@.request
+LANGUAGE sql
+STABLE
+ROWS 100
+AS $$
+    SELECT r.request_id, r.job_id, r.lease_token, r.sent_at, r.expires_at, r.queue_id, r.timeout_milliseconds, r.dispatcher
+    FROM @extschema@.request AS r
+    WHERE r.queue_id = _known_requests.queue_id
+      AND r.request_id >= COALESCE(NULLIF(pg_catalog.split_part(
+          pg_catalog.current_setting(@extschema@._request_mark(_known_requests.queue_id), true), '|', 1), ''), '0')::bigint
+    UNION ALL
+    SELECT r.request_id, r.job_id, r.lease_token, r.sent_at, r.expires_at, r.queue_id, r.timeout_milliseconds, r.dispatcher
+    FROM @extschema@.request AS r
+    WHERE r.queue_id = _known_requests.queue_id
+      AND r.request_id = ANY (pg_catalog.string_to_array(pg_catalog.split_part(
+          pg_catalog.current_setting(@extschema@._request_mark(_known_requests.queue_id), true), '|', 2), ',')::bigint[])
+$$;
+COMMENT ON FUNCTION @extschema@._known_requests IS
+    'Internal: the requests to an endpoint, without a look at those that this session knows to be dead. Without a search_path of its own, so that it is inlined.';
+
 -- Writes: deletes from request what has expired.  Locks: those rows, with SKIP LOCKED.
 CREATE OR REPLACE FUNCTION @extschema@._in_flight(queue_id integer, since timestamptz)
 RETURNS integer
@@ -170,9 +191,6 @@ DECLARE
     v_now timestamptz := @extschema@._now();
     v_began timestamptz := clock_timestamp();
     v_mark text := @extschema@._request_mark(queue_id);
-    v_seen text := current_setting(v_mark, true);
-    v_from bigint := COALESCE(NULLIF(split_part(v_seen, '|', 1), ''), '0')::bigint;
-    v_stragglers bigint[] := string_to_array(split_part(v_seen, '|', 2), ',')::bigint[];
     v_count integer;
     v_alive bigint[];
     v_expired bigint[];
@@ -181,13 +199,7 @@ BEGIN
            array_agg(r.request_id ORDER BY r.request_id) FILTER (WHERE r.expires_at > v_now),
            array_agg(r.request_id) FILTER (WHERE r.expires_at <= v_now)
     INTO v_count, v_alive, v_expired
-    FROM (
-        SELECT old.request_id, old.expires_at, old.sent_at FROM @extschema@.request AS old
-        WHERE old.queue_id = _in_flight.queue_id AND old.request_id = ANY (v_stragglers)
-        UNION ALL
-        SELECT new.request_id, new.expires_at, new.sent_at FROM @extschema@.request AS new
-        WHERE new.queue_id = _in_flight.queue_id AND new.request_id >= v_from
-    ) AS r;
+    FROM @extschema@._known_requests(queue_id) AS r;
     IF v_expired IS NOT NULL THEN
         DELETE FROM @extschema@.request AS r
         WHERE r.queue_id = _in_flight.queue_id AND r.request_id = ANY (ARRAY(

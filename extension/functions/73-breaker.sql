@@ -166,6 +166,8 @@ STABLE
 SECURITY DEFINER
 ROWS 10
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 DECLARE
     v_now timestamptz := @extschema@._now();
@@ -176,8 +178,7 @@ BEGIN
     END IF;
     RETURN QUERY
     SELECT q.queue_name, e.is_active, COALESCE(q.paused_until > v_now, false),
-           (SELECT count(*) FROM @extschema@.request AS r
-            WHERE r.queue_id = e.queue_id AND r.expires_at > v_now)::integer,
+           (SELECT count(*) FROM @extschema@._known_requests(e.queue_id) AS r WHERE r.expires_at > v_now)::integer,
            CASE s.breaker WHEN 'closed' THEN LEAST(floor(s.in_flight_limit)::integer, e.max_in_flight)
                           WHEN 'half_open' THEN 1 ELSE 0 END,
            e.max_in_flight, s.breaker, s.held_until,

@@ -216,7 +216,9 @@ AS $$
 DECLARE
     v_withdrawn bigint[];
 BEGIN
-    IF request_ids <> '{}' AND has_table_privilege('net.http_request_queue', 'SELECT, UPDATE, DELETE') THEN
+    -- (A list of privileges asks for any of them.)
+    IF request_ids <> '{}' AND has_table_privilege('net.http_request_queue', 'SELECT')
+       AND has_table_privilege('net.http_request_queue', 'UPDATE') AND has_table_privilege('net.http_request_queue', 'DELETE') THEN
         EXECUTE format($sql$
             WITH gone AS (
                 DELETE FROM %1$I.http_request_queue AS q

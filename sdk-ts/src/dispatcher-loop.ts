@@ -14,6 +14,10 @@ const MAX_CALLS = 2
 const MUCH_TO_DO = 50
 /** One call records no more answers, and picks no more requests. */
 const MAX_BATCH = 200
+/** After a failure it is halved, because it may have been too much; each success raises it again by this. */
+const BATCH_STEP = 10
+/** And no more characters of answers, unless it is a single one: strings have an end. */
+const MAX_BATCH_CHARACTERS = 16_000_000
 /** Pauses after a failed call. */
 const FIRST_PAUSE_MILLISECONDS = 100
 const LONGEST_PAUSE_MILLISECONDS = 5000
@@ -32,6 +36,7 @@ export function runDispatcher(source: DispatchSource, transport: Transport, sett
   let answers: RequestAnswer[] = []
   let calls = 0
   let asked_for = 0
+  let max_batch = MAX_BATCH
   let failures = 0
   let last_error: unknown
   let is_backing_off = false
@@ -52,9 +57,7 @@ export function runDispatcher(source: DispatchSource, transport: Transport, sett
       const wanted = howMany()
       if (calls > 0 && answers.length < MUCH_TO_DO) break
       if (answers.length > 0) {
-        const batch = answers.length > MAX_BATCH ? answers.splice(0, MAX_BATCH) : answers
-        if (batch === answers) answers = []
-        void cycle(batch, wanted, false)
+        void cycle(answers.splice(0, batchLength(answers, max_batch)), wanted, false)
       } else if (wanted > 0 && !waker.is_dry) {
         void cycle([], wanted, false)
       } else if (wanted > 0 && waker.needsAnnouncement()) {
@@ -68,7 +71,7 @@ export function runDispatcher(source: DispatchSource, transport: Transport, sett
 
   /** At most half of the places that are free, so that others may have some: see `greedy`. */
   function howMany(): number {
-    return is_stopping ? 0 : Math.min(MAX_BATCH, Math.ceil((concurrency - in_flight.size) / 2) - asked_for)
+    return is_stopping ? 0 : Math.min(max_batch, Math.ceil((concurrency - in_flight.size) / 2) - asked_for)
   }
 
   /** Queues that hold more places than are free get no more for now: an endpoint that hangs must not take them all. */
@@ -91,8 +94,10 @@ export function runDispatcher(source: DispatchSource, transport: Transport, sett
       if (is_first_announced) await waker.announce()
       requests = await send(batch, wanted)
       failures = 0
+      max_batch = Math.min(MAX_BATCH, max_batch + BATCH_STEP)
     } catch (error) {
       has_failed = true
+      max_batch = Math.ceil(max_batch / 2)
       if (batch.length > 0 && isRefused(error)) await recordOneByOne(batch)
       else answers = batch.concat(answers)
       waker.forget()
@@ -244,6 +249,16 @@ export function runDispatcher(source: DispatchSource, transport: Transport, sett
     },
     [Symbol.asyncDispose]: () => stop(),
   }
+}
+
+/** How many of the first answers go into one call. */
+function batchLength(answers: readonly RequestAnswer[], most: number): number {
+  let characters = 0
+  for (let length = 0; length < Math.min(most, answers.length); length++) {
+    characters += answers[length]!.body?.length ?? 0
+    if (characters > MAX_BATCH_CHARACTERS) return Math.max(1, length)
+  }
+  return Math.min(most, answers.length)
 }
 
 /** Not the connection, but what was sent. */

@@ -16,7 +16,7 @@ export interface DispatcherOptions {
   readonly concurrency?: number
   /** How often an idle dispatcher looks for jobs, whatever notifications say. @default 1000 */
   readonly poll_interval_milliseconds?: number
-  /** Stops by itself after this long, gracefully, for a function that is called on a schedule. @default never */
+  /** Stops by itself after this long, gracefully (see `stop`), for a function that is called on a schedule. @default never */
   readonly exit_after_milliseconds?: number
   /** Shown in the history of the jobs. Must be unique among live dispatchers. @default 'dispatcher-' and random characters */
   readonly dispatcher?: string

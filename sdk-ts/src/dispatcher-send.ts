@@ -25,11 +25,13 @@ export function sendRequest(transport: Transport, request: DispatchRequest, on_a
     on_answer({ job_id, lease_token, ...rest })
   }
 
+  const tellable = (text: string): string => storable(redacted(text, request.headers['authorization']))!
+
   transport.send(request, controller.signal).then(
     ({ status_code, headers, body, body_is_cut }) => answer({
       status_code,
-      headers: storableHeaders(headers),
-      ...(body !== '' && { body: storable(body)! }),
+      headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, tellable(value)])),
+      ...(body !== '' && { body: tellable(body) }),
       ...(body_is_cut && { body_is_cut }),
     }),
     (error: unknown) => {
@@ -42,8 +44,19 @@ export function sendRequest(transport: Transport, request: DispatchRequest, on_a
   return { queue_name: request.queue_name, giveBack: () => controller.abort(GIVEN_BACK) }
 }
 
-function storableHeaders(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, storable(value)!]))
+/** Without the token, which some endpoints repeat, because the database may log what it is told. The same as `_redacted` in functions/67-verdict.sql. */
+function redacted(body: string, authorization: string | undefined): string {
+  const token = authorization?.replace(/^Bearer /, '')
+  if (!token) return body
+  const plain = body.replaceAll(token, '[redacted]')
+  if (!plain.includes('\\')) return plain
+  // Json may write what is no letter and no digit in other ways: as \/ or \u002f.
+  const signs = new Set(token.match(/[^0-9A-Za-z]/g))
+  const decoded = plain.replace(/\\(?:u00([0-9a-f]{2})|(\W))/gi, (written, hex: string | undefined, sign: string | undefined) => {
+    const meant = hex === undefined ? sign! : String.fromCharCode(parseInt(hex, 16))
+    return signs.has(meant) ? meant : written
+  })
+  return decoded.includes(token) ? decoded.replaceAll(token, '[redacted]') : plain
 }
 
 /** Codes and messages of Node, Deno and Bun, in one form. */

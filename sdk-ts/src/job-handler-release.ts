@@ -27,16 +27,15 @@ const LONGEST_PAUSE_MILLISECONDS = 5000
 export async function runAndRelease(order: ManualRun): Promise<void> {
   const { db, schema_name, leased, run, on_error } = order
   const source = sqlJobSource(db, schema_name)
-  let timeout_milliseconds: number
+  const { timeout_milliseconds } = leased
+  const job = new RunningJob(leased, source, performance.now())
   try {
-    // It tells the length of the lease, and nothing is run in vain: a request may come twice.
-    const lease_until = await source.keepOneAlive(leased, {})
-    timeout_milliseconds = Math.max(100, lease_until.getTime() - Date.now())
+    // From now on the lease is at least so long, and nothing is run in vain: a request may come twice.
+    await source.keepOneAlive(leased, { timeout_milliseconds })
   } catch (error) {
     on_error(toPgqError(error))
     return
   }
-  const job = new RunningJob({ ...leased, timeout_milliseconds }, source, performance.now())
   const keeper = createLeaseKeeper({
     source,
     held: new Set([job]),

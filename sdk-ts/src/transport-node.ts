@@ -62,6 +62,8 @@ function createNodeTransport(http: HttpModule, https: HttpModule, lookups: Retur
         if (is_retry || signal.aborted || !isStale(outgoing, error)) settle(reject)(error)
         else settle(resolve)(send(request, signal, true))
       })
+      // A server that wants another protocol (101) ends it with neither an answer nor an error.
+      outgoing.on('close', () => has_answer || settle(reject)(new Error('invalid HTTP')))
       if (signal.aborted) abort()
       else signal.addEventListener('abort', abort, { once: true })
       outgoing.end(body ?? undefined)

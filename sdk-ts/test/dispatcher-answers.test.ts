@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createServer, type AddressInfo } from 'node:net'
+import { createServer, type AddressInfo, type Server } from 'node:net'
 import { afterAll, expect, test } from 'vitest'
 import type { EndpointDetails, PgQueue } from '../src/index.ts'
 import { closedUrl, dispatch, jobOf, newEndpointQueue, startServer, type Arrived, type LocalServer } from './http-support.ts'
@@ -151,16 +151,23 @@ test('an answer that stops halfway fails the attempt in time', async () => {
   expect(job).toMatchObject({ state: 'dead', error: 'no answer within 1000 ms' })
 })
 
-const garbage = createServer((socket) => socket.on('error', () => {}).on('data', () => socket.end('220 smtp.example.org ESMTP\r\n')))
-afterAll(() => void garbage.close())
+/** Servers that say this to everybody. */
+const saying = (words: string): Server => createServer((socket) => socket.on('error', () => {}).on('data', () => socket.end(words)))
+const garbage = saying('220 smtp.example.org ESMTP\r\n')
+const upgrading = saying('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n')
+afterAll(() => [garbage, upgrading].forEach((server) => server.close()))
+async function portOf(server: Server): Promise<number> {
+  if (!server.listening) await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return (server.address() as AddressInfo).port
+}
 
 test.each<[title: string, url: () => string | Promise<string>, error: string]>([
   ['a port where nobody listens', closedUrl, 'connection refused'],
   ['a host that does not exist', () => 'http://no-such-host.invalid', 'host not found'],
-  ['a server that speaks no HTTP', () => `http://127.0.0.1:${(garbage.address() as AddressInfo).port}`, 'no HTTP'],
-  ['a server that speaks no TLS', () => `https://127.0.0.1:${(garbage.address() as AddressInfo).port}`, 'TLS error'],
+  ['a server that speaks no HTTP', async () => `http://127.0.0.1:${await portOf(garbage)}`, 'no HTTP'],
+  ['a server that wants to speak something else', async () => `http://127.0.0.1:${await portOf(upgrading)}`, 'no HTTP'],
+  ['a server that speaks no TLS', async () => `https://127.0.0.1:${await portOf(garbage)}`, 'TLS error'],
 ])('%s fails the attempt', async (_title, url, error) => {
-  if (!garbage.listening) await new Promise<void>((resolve) => garbage.listen(0, '127.0.0.1', resolve))
   const queue = await newEndpointQueue(db, await url(), {}, { max_attempts: 2 })
   dispatch(db, [queue])
   const job = await queue.waitForResult((await queue.addJob({ n: 1 })).job_id)

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { completeJobAndAdd, createJobHandler, failJob, pauseJob, PgQueue, z, type EndpointHandler, type JobHandlerOptions } from '../src/index.ts'
 import { dispatch, newEndpointQueue, serve } from './http-support.ts'
 import { latch, newQueue, openDb, until } from './support.ts'
@@ -41,6 +41,21 @@ test('the lease is kept alive for as long as the handler runs', async () => {
     return 'at last'
   }, {}, { timeout_milliseconds: 300 })
   expect(await queue.waitForResult((await queue.addJob({ n: 1 })).job_id)).toMatchObject({ state: 'complete', attempt: 1, output: 'at last' })
+  expect(errors).toEqual([])
+})
+
+test('so it is where the clocks of handler and database differ', async () => {
+  const { queue, errors } = await manualQueue(async () => {
+    await sleep(1200)
+    return 'at last'
+  }, {}, { timeout_milliseconds: 300 })
+  // More would make the signature too young.
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() - 4 * 60_000 })
+  try {
+    expect(await queue.waitForResult((await queue.addJob({ n: 1 })).job_id)).toMatchObject({ state: 'complete', attempt: 1, output: 'at last' })
+  } finally {
+    vi.useRealTimers()
+  }
   expect(errors).toEqual([])
 })
 

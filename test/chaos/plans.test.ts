@@ -10,9 +10,9 @@ import { openSession, type Session } from '../support/session.ts'
 const JOBS = 1_000_000
 
 /** What pays off only on a table of known size. The tables of queues, lanes and workers are small, and may be read as one likes. */
-const FORBIDDEN = /^(Seq Scan|Bitmap Heap Scan|Sample Scan) on (job|running_job|unique_key|group_hint|finished_job)/
+const FORBIDDEN = /^(Seq Scan|Bitmap Heap Scan|Sample Scan) on (job|running_job|unique_key|group_hint|finished_job|request)/
 
-// Each statement that a worker or a producer issues, for some jobs that it holds.
+// Each statement that a worker, a producer or a dispatcher issues, for some jobs that it holds.
 const statements: Readonly<Record<string, (of: number) => string>> = {
   'a pick': (of) => `INSERT INTO mine SELECT p.job_id, p.lease_token FROM pgq.pick_jobs(ARRAY['mail'], ${of}) AS p`,
   'a pick from several queues': (of) => `
@@ -41,6 +41,12 @@ const statements: Readonly<Record<string, (of: number) => string>> = {
     SELECT pgq.add_jobs('grouped', ARRAY(SELECT to_jsonb(i) FROM generate_series(1, ${of}) AS i),
                         group_keys => ARRAY(SELECT 'group ' || i FROM generate_series(1, ${of}) AS i))`,
   'an announcement of idleness': () => `SELECT pgq.announce_idle(ARRAY['mail', 'grouped'], 'me', 1000)`,
+  'a pick of requests': (of) => `INSERT INTO mine SELECT r.job_id, r.lease_token FROM pgq.pick_requests(${of}) AS r`,
+  'a look at the endpoints': () => `SELECT count(*) FROM pgq.endpoint_status() AS s`,
+  'an extension of requests': (of) => `SELECT count(*) FROM pgq.extend_requests(${heldBy(of)}) AS e`,
+  'an answer to requests': (of) => `SELECT count(*) FROM pgq.answer_requests(${answersOf(of, 200)}) AS a`,
+  // One that says nothing against the endpoint.
+  'a failing answer to requests': (of) => `SELECT count(*) FROM pgq.answer_requests(${answersOf(of, 404)}) AS a`,
 }
 
 /** The arguments of a release: what `mine` holds, no more than so many. */
@@ -50,13 +56,25 @@ function heldBy(of: number): string {
   return `${held('job_id')}, ${held('lease_token')}`
 }
 
-/** A pick of a queue with groups looks at each group that has a hint, until it has enough: hundreds, not a million. */
+/** What `mine` holds, answered with this status. */
+function answersOf(of: number, status: number): string {
+  return answering(of, `'status_code', ${status}, 'body', '{}'`)
+}
+
+function answering(of: number, answer: string): string {
+  return `(
+    SELECT COALESCE(jsonb_agg(jsonb_build_object('job_id', m.job_id, 'lease_token', m.lease_token, ${answer})), '[]')
+    FROM (SELECT m.job_id, m.lease_token FROM mine AS m ORDER BY m.place DESC LIMIT ${of}) AS m)`
+}
+
+/** A pick from several queues looks at each, one of a queue with groups at each group that has a hint, until it has enough: hundreds, not a million. */
 function mostBuffers(name: string, of: number): number {
-  return /pick from (several|a queue with groups)/.test(name) ? 10_000 + 60 * of : 200 + 60 * of
+  return /pick (from (several|a queue with groups)|of requests)/.test(name) ? 10_000 + 60 * of : 200 + 60 * of
 }
 
 /** The queue whose jobs are held for the statement; none when it needs none. */
 function heldFrom(name: string): string | undefined {
+  if (/answer|extension/.test(name)) return 'sent'
   return /of jobs with keys/.test(name) ? 'keyed' : /release|keep-alive/.test(name) ? 'mail' : undefined
 }
 
@@ -71,7 +89,10 @@ describe(`from an empty queue to ${JOBS} jobs`, () => {
     cluster.psql('CREATE EXTENSION pgq')
     analyst = openSession(cluster.url)
     old = await open()
-    await old.sql`SELECT pgq.set_queue_config(q, pause_between_retries_milliseconds => 0, timeout_milliseconds => 3600000) FROM unnest(ARRAY['mail', 'other', 'keyed']) AS q`
+    await old.sql`SELECT pgq.set_queue_config(q, pause_between_retries_milliseconds => 0, timeout_milliseconds => 3600000) FROM unnest(ARRAY['mail', 'other', 'keyed', 'sent', 'sent too']) AS q`
+    await old.sql`
+      SELECT pgq.set_endpoint(q, 'https://example.com', timeout_milliseconds => 900000, max_in_flight => 10000, client_error_attempts => 1000)
+      FROM unnest(ARRAY['sent', 'sent too']) AS q`
     await old.sql`SELECT pgq.set_queue_config('limited', max_concurrency => 1000000, timeout_milliseconds => 3600000)`
     await old.sql`SELECT pgq.set_queue_config('grouped', max_concurrency_per_group => 2, timeout_milliseconds => 3600000)`
     await old.sql`ANALYZE`
@@ -83,7 +104,7 @@ describe(`from an empty queue to ${JOBS} jobs`, () => {
           await old.sql.unsafe(statement(of))
         }
       }
-      await old.sql`SELECT pgq.add_jobs(q, ARRAY['1', '2', '3']::jsonb[]) FROM unnest(ARRAY['mail', 'other', 'limited']) AS q`
+      await old.sql`SELECT pgq.add_jobs(q, ARRAY['1', '2', '3']::jsonb[]) FROM unnest(ARRAY['mail', 'other', 'limited', 'sent', 'sent too']) AS q`
     }
   }, 120_000)
 
@@ -101,9 +122,12 @@ describe(`from an empty queue to ${JOBS} jobs`, () => {
 
   /** Has the session hold so many jobs of the queue, if any, anew. */
   async function hold(sql: Session, count: number, queue: string | undefined): Promise<void> {
+    // Requests that stay under way would be counted at each pick.
+    await sql.unsafe(`SELECT count(*) FROM pgq.answer_requests(${answering(1000, `'given_back', true`)}) AS a`)
     await sql`DELETE FROM mine`
     if (queue === undefined) return
-    await sql`INSERT INTO mine SELECT p.job_id, p.lease_token FROM pgq.pick_jobs(ARRAY[${queue}], ${count}) AS p`
+    if (queue === 'sent') await sql`INSERT INTO mine SELECT r.job_id, r.lease_token FROM pgq.pick_requests(${count}) AS r`
+    else await sql`INSERT INTO mine SELECT p.job_id, p.lease_token FROM pgq.pick_jobs(ARRAY[${queue}], ${count}) AS p`
   }
 
   /** Each statement's plans are good, and what it reads does not hang on what lies in the table. */
@@ -135,8 +159,11 @@ describe(`from an empty queue to ${JOBS} jobs`, () => {
   })
 
   test('the plans of the empty queue are good for a million jobs that nobody has analysed', async () => {
-    for (let i = 0; i < 7; i++) {
+    for (let i = 0; i < 6; i++) {
       await old.sql`SELECT pgq.add_jobs('mail', ARRAY(SELECT to_jsonb(i) FROM generate_series(1, ${JOBS / 10}::integer) AS i))`
+    }
+    for (const queue of ['sent', 'sent too']) {
+      await old.sql`SELECT pgq.add_jobs(${queue}, ARRAY(SELECT to_jsonb(i) FROM generate_series(1, ${JOBS / 20}::integer) AS i))`
     }
     for (const queue of ['limited', 'grouped']) {
       await old.sql`
@@ -191,6 +218,8 @@ describe(`from an empty queue to ${JOBS} jobs`, () => {
     for (let i = 0; i < 10; i++) {
       await hold(old.sql, 10_000, 'mail')
       await old.sql.unsafe(`SELECT pgq.release_jobs(${heldBy(10_000)}, ${i % 2 ? `'complete'` : `'paused'`})`)
+      await hold(old.sql, 2000, 'sent')
+      await old.sql.unsafe(statements['an answer to requests']!(2000))
     }
     await judge(old, 'the old session with bloat')
     const young = await open()

@@ -41,10 +41,10 @@ async function age(seconds: number): Promise<void> {
 const waiting = async (): Promise<number> => (await stage.sql`SELECT FROM net.http_request_queue`).length
 const answered = async (): Promise<number> => (await stage.sql`SELECT FROM net._http_response`).length
 
-describe.each(['A', 'B', 'C'] as const)('a crash of the server, in era %s,', (era) => {
+describe.each(['A', 'B', 'C'] as const)('in era %s', (era) => {
   onStage(era)
 
-  test('between claim and answer has the jobs sent again at once', async () => {
+  test('a crash of the server between claim and answer has the jobs sent again at once', async () => {
     delays.set('/before', Infinity)
     const jobs = [await stage.add('before', 1), await stage.add('before', 2)]
     await stage.dispatchUntil(() => sentTo('/before').length === 2)
@@ -62,7 +62,7 @@ describe.each(['A', 'B', 'C'] as const)('a crash of the server, in era %s,', (er
     expect((await stage.sql`SELECT FROM pgq.request`)).toHaveLength(0)
   })
 
-  test('after the answer, before it is taken, has the job sent again', async () => {
+  test('a crash after the answer, before it is taken, has the job sent again', async () => {
     // So that the dispatcher is gone before the answer is there.
     delays.set('/after', 1000)
     const job_id = await stage.add('after')
@@ -76,7 +76,7 @@ describe.each(['A', 'B', 'C'] as const)('a crash of the server, in era %s,', (er
     expect(await stage.job(job_id)).toMatchObject({ attempt: 2, output: { job_id, attempt: 2 } })
   })
 
-  test('gives ids anew, and no answer to the wrong job', async () => {
+  test('a crash gives ids anew, and no answer to the wrong job', async () => {
     delays.set('/first', Infinity)
     const first = await stage.add('first')
     await stage.dispatchUntil(() => sentTo('/first').length === 1)
@@ -97,6 +97,25 @@ describe.each(['A', 'B', 'C'] as const)('a crash of the server, in era %s,', (er
       await until(isComplete(job_id))
       expect((await stage.job(job_id)).output).toMatchObject({ job_id })
     }
+    await dispatcher.cancel()
+  })
+
+  test(era === 'B' ? 'an error of the worker loses the batch, which is sent again when its time is over' : 'an error of the worker sends the batch again, as the same attempt', async () => {
+    delays.set('/error', 1500)
+    const job_id = await stage.add('error')
+    const dispatcher = stage.dispatch()
+    await until(() => sentTo('/error').length === 1)
+    await sleep(100)
+    await stage.net.fail()
+    await stage.net.isBack()
+    if (era === 'B') {
+      await sleep(2000)
+      expect((await stage.job(job_id)).state).toBe('running')
+      await age(60)
+    }
+    await until(isComplete(job_id))
+    expect(await stage.job(job_id)).toMatchObject({ attempt: era === 'B' ? 2 : 1 })
+    expect(sentTo('/error')).toHaveLength(2)
     await dispatcher.cancel()
   })
 })
@@ -122,6 +141,27 @@ describe('a crash that may take the pick with it', () => {
 
 describe('pg_net', () => {
   onStage('C')
+
+  test('a request that makes the worker fail is given up after three times, and keeps no other waiting any longer', async () => {
+    delays.set('/poison', Infinity)
+    const poison = await stage.add('poison')
+    await stage.dispatchUntil(() => sentTo('/poison').length === 1)
+    for (let time = 1; time <= 4; time++) {
+      await until(() => sentTo('/poison').length === time)
+      await age(10)
+      await stage.sql`SELECT pgq._native_sweep()`
+      await stage.net.fail()
+      if (time < 4) await stage.net.isBack()
+    }
+    // Nobody sends it for a second now.
+    await stage.sql`SELECT pgq._native_sweep()`
+    expect(await waiting()).toBe(0)
+    const job = await stage.job(poison)
+    expect(job).toMatchObject({ state: 'scheduled', attempt: 1 })
+    expect(job.attempts?.[0]).toMatchObject({ error: expect.stringMatching(/the worker of pg_net fails while it sends it/) })
+    const other = await stage.add('healthy')
+    await stage.dispatchUntil(isComplete(other))
+  })
 
   test('dropped and made anew begins its ids anew: what it had is sent again, and no answer goes wrong', async () => {
     delays.set('/dropped', Infinity)
@@ -158,53 +198,5 @@ describe('pg_net', () => {
     await age(60)
     await stage.dispatchUntil(isComplete(lost))
     expect(await stage.job(lost)).toMatchObject({ attempt: 2, output: { job_id: lost, attempt: 2 } })
-  })
-})
-
-describe.each(['A', 'B', 'C'] as const)("an error of pg_net's worker, in era %s,", (era) => {
-  onStage(era)
-
-  test(era === 'B' ? 'loses the batch, which is sent again when its time is over' : 'sends the batch again, as the same attempt', async () => {
-    delays.set('/error', 1500)
-    const job_id = await stage.add('error')
-    const dispatcher = stage.dispatch()
-    await until(() => sentTo('/error').length === 1)
-    await sleep(100)
-    await stage.net.fail()
-    await stage.net.isBack()
-    if (era === 'B') {
-      await sleep(2000)
-      expect((await stage.job(job_id)).state).toBe('running')
-      await age(60)
-    }
-    await until(isComplete(job_id))
-    expect(await stage.job(job_id)).toMatchObject({ attempt: era === 'B' ? 2 : 1 })
-    expect(sentTo('/error')).toHaveLength(2)
-    await dispatcher.cancel()
-  })
-})
-
-describe('an answer that makes the worker fail again and again', () => {
-  onStage('C')
-
-  test('is given up after three of them, and keeps no other waiting any longer', async () => {
-    delays.set('/poison', Infinity)
-    const poison = await stage.add('poison')
-    await stage.dispatchUntil(() => sentTo('/poison').length === 1)
-    for (let time = 1; time <= 4; time++) {
-      await until(() => sentTo('/poison').length === time)
-      await age(10)
-      await stage.sql`SELECT pgq._native_sweep()`
-      await stage.net.fail()
-      if (time < 4) await stage.net.isBack()
-    }
-    // Nobody sends it for a second now.
-    await stage.sql`SELECT pgq._native_sweep()`
-    expect(await waiting()).toBe(0)
-    const job = await stage.job(poison)
-    expect(job).toMatchObject({ state: 'scheduled', attempt: 1 })
-    expect(job.attempts?.[0]).toMatchObject({ error: expect.stringMatching(/the worker of pg_net fails while it sends it/) })
-    const other = await stage.add('healthy')
-    await stage.dispatchUntil(isComplete(other))
   })
 })

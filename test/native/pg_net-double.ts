@@ -224,8 +224,8 @@ export function testDouble(era: Era): void {
     await sleep(1500)
     const by_poll = era === 'C' ? [] : ['/plain']
     expect(endpoint.received.map(({ path }) => path)).toEqual(by_poll)
-    await post('/woken')
-    await until(() => endpoint.received.length === 2)
+    await responseTo(await post('/woken'))
+    expect(endpoint.received).toHaveLength(2)
   })
 
   test('an error in a batch sends it again, or loses it', async () => {

@@ -1,7 +1,7 @@
 \i test/setup.psql
 -- Answers: what each means for its job, and that one never harms another.
 BEGIN;
-SELECT plan(59);
+SELECT plan(61);
 
 \i test/fixtures/clock.sql
 \i test/fixtures/requests.sql
@@ -321,6 +321,12 @@ SELECT is(
         pg_temp.answer_of('c', '{"status_code": 200, "body": "{\"authorization\": \"Bearer tok-1234\"}"}'))) AS o),
     'HTTP 500: you sent Bearer [redacted]; no answer: bad header Bearer [redacted]', 'a token that an endpoint repeats is not noted');
 SELECT is((pg_temp.job('c')).output, '{"authorization": "Bearer [redacted]"}', 'nor kept as output');
+SELECT is_empty($$
+    SELECT c.content, pgq._redacted(c.content, 'a+b/c"d\e=')
+    FROM unnest(ARRAY['a+b/c"d\e=', 'a+b\/c\"d\\e=', 'a\u002bb\u002Fc\u0022d\u005ce\u003D', 'a\u002Bb/c\"d\\e=']) AS c (content)
+    WHERE pgq._redacted('{"x": "' || c.content || '"}', 'a+b/c"d\e=') <> '{"x": "[redacted]"}'
+$$, 'in whatever way json may write it');
+SELECT is(pgq._redacted('C:\new\u002f', 'a+b/c='), 'C:\new\u002f', 'what holds no token stays as it is');
 CREATE FUNCTION pg_temp.rows_with(secret text)
 RETURNS SETOF text
 LANGUAGE plpgsql

@@ -124,7 +124,8 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   }
 
   process.on('exit', discard)
-  run('initdb', ['-D', data_dir, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-locale', '--no-sync'])
+  const empty = (empty_data_dirs[bin] ??= makeEmptyDataDir(run, as))
+  execFileSync('cp', ['-Rp', empty, data_dir], { ...as, cwd: folder })
   appendFileSync(
     join(data_dir, 'postgresql.conf'),
     Object.entries(settings).map(([name, value]) => `${name} = '${value}'\n`).join(''),
@@ -133,8 +134,25 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   return cluster
 }
 
+/** By the folder of their initdb: a copy is made in a tenth of its time. */
+const empty_data_dirs: Record<string, string> = {}
+
+function makeEmptyDataDir(run: (program: string, args: readonly string[]) => void, as: ServerUser | undefined): string {
+  const folder = mkdtempSync(join(tmpdir(), 'pgq-empty-'))
+  if (as) chownSync(folder, as.uid, as.gid)
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
+  const data_dir = join(folder, 'data')
+  run('initdb', ['-D', data_dir, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-locale', '--no-sync'])
+  return data_dir
+}
+
+interface ServerUser {
+  readonly uid: number
+  readonly gid: number
+}
+
 /** Who the server runs as, when that is not the one who runs the tests. */
-function serverUser(): { uid: number; gid: number } | undefined {
+function serverUser(): ServerUser | undefined {
   if (process.getuid?.() !== 0) return undefined
   const id = (flag: string): number => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }))
   return { uid: id('-u'), gid: id('-g') }

@@ -1,6 +1,7 @@
 /** The dispatchers that are measured. */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
+import type { EndpointDetails } from '../../../sdk-ts/src/index.ts'
 import { pgNetSql, startPgNet } from '../../support/pg_net/start.ts'
 import type { Place } from '../peers/peer.ts'
 import { connect } from '../postgres.ts'
@@ -12,8 +13,10 @@ export interface DispatcherKind {
   readonly title: string
   /** Does a tenth of the rate: gets this share of the jobs. @default 1 */
   readonly share?: number
-  /** As its documents recommend. @default that of the endpoint */
-  readonly endpoint_max_in_flight?: number
+  /** As its documents recommend. @default all defaults */
+  readonly endpoint?: Partial<EndpointDetails>
+  /** Further details of the endpoint that hangs. @default none */
+  readonly hanging_endpoint?: Partial<EndpointDetails>
   /** Starts it for all endpoints of the database; disposing stops it. */
   start(place: Place): Promise<AsyncDisposable>
 }
@@ -21,6 +24,8 @@ export interface DispatcherKind {
 const node: DispatcherKind = {
   name: 'node',
   title: 'Node dispatcher',
+  // It hangs for as long as the others are measured.
+  hanging_endpoint: { endpoint_timeout_milliseconds: 300_000 },
   /** In a process of its own, all defaults. */
   async start({ database_url }) {
     const child = fork(await bundlePath('dispatch/node-main'), [database_url], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
@@ -39,8 +44,8 @@ const native: DispatcherKind = {
   name: 'native',
   title: "Postgres' own dispatcher, on a double of pg_net",
   share: 0.1,
-  // Two batches: pg_net takes one each second at best.
-  endpoint_max_in_flight: 400,
+  // Two batches: pg_net takes one each second at best. (All wait for the one that hangs until its time is over.)
+  endpoint: { endpoint_max_in_flight: 400 },
   /** pg_net's default batch of 200. (pg_cron only starts the loop: here the bench does.) */
   async start({ database_url }) {
     const admin = await connect(database_url)

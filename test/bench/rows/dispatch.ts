@@ -1,6 +1,6 @@
 /** Jobs pushed to local HTTP endpoints, signed: to one, and to 20 of which one hangs. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { PgQueue, PostgresDb } from '../../../sdk-ts/src/index.ts'
+import { PgQueue, PostgresDb, type EndpointDetails } from '../../../sdk-ts/src/index.ts'
 import { DISPATCHERS, type DispatcherKind } from '../dispatch/dispatchers.ts'
 import { startEndpoints, type Endpoints } from '../dispatch/endpoints.ts'
 import type { Experiment, Figures, Scene } from '../experiment.ts'
@@ -43,7 +43,9 @@ const jobsOf = ({ share = 1 }: DispatcherKind, { many }: Sizes): number => Math.
 async function measureCase({ place, sizes }: Scene, kind: DispatcherKind, { id, endpoints: count, hanging }: (typeof CASES)[number]): Promise<Figures> {
   const db = new PostgresDb(place.database_url)
   await using endpoints = await startEndpoints(count, hanging)
-  const queues = await Promise.all(endpoints.urls.map((url, n) => endpointQueue(db, `${QUEUE}_${kind.name}_${id}_${n}`, url, kind)))
+  const queues = await Promise.all(endpoints.urls.map((endpoint_url, n) => (
+    endpointQueue(db, `${QUEUE}_${kind.name}_${id}_${n}`, { endpoint_url, ...kind.endpoint, ...(n === hanging && kind.hanging_endpoint) })
+  )))
   const healthy = queues.filter((_, n) => n !== hanging)
   await using _dispatcher = await kind.start(place)
   if (hanging >= 0) {
@@ -64,13 +66,9 @@ async function measureCase({ place, sizes }: Scene, kind: DispatcherKind, { id, 
   }
 }
 
-async function endpointQueue(
-  db: PostgresDb, queue_name: string, endpoint_url: string, { endpoint_max_in_flight }: DispatcherKind,
-): Promise<PgQueue<object>> {
+async function endpointQueue(db: PostgresDb, queue_name: string, details: EndpointDetails): Promise<PgQueue<object>> {
   const queue = new PgQueue<object>(db, queue_name)
-  await queue.getConfig().setEndpoint(true, {
-    endpoint_url, endpoint_is_insecure_allowed: true, ...(endpoint_max_in_flight === undefined ? {} : { endpoint_max_in_flight }),
-  })
+  await queue.getConfig().setEndpoint(true, { ...details, endpoint_is_insecure_allowed: true })
   await queue.getConfig().rotateSigningSecret()
   return queue
 }
