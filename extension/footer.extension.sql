@@ -3,7 +3,8 @@
 DO $$
 DECLARE
     c_settings constant text[] := ARRAY[
-        'queue', 'lane', 'queue_access', 'endpoint', 'endpoint_secret', 'endpoint_state', 'endpoint_allowed_host'];
+        'queue', 'lane', 'workflow', 'workflow_step', 'schedule', 'change_trigger', 'queue_access', 'endpoint', 'endpoint_secret',
+        'endpoint_state', 'endpoint_allowed_host'];
     c_jobs constant text :=
         $cond$WHERE pg_catalog.current_setting('pgq.dump_jobs', true) IS DISTINCT FROM 'off'$cond$;
     v_relation record;

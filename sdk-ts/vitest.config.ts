@@ -16,7 +16,7 @@ export default defineConfig({
         // They wait most of the time, for pg_net's second and for pg_cron's minute: so several files at once, however few cores there are.
         root: '../test/native',
         test: {
-          name: 'native', include: ['**/*.test.ts'], testTimeout: 120_000, hookTimeout: 60_000, maxWorkers: 5, sequence: { groupOrder: 1 },
+          name: 'native', include: ['**/*.test.ts'], testTimeout: 120_000, hookTimeout: 120_000, maxWorkers: 5, sequence: { groupOrder: 1 },
         },
       },
     ],

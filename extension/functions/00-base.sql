@@ -36,7 +36,9 @@ BEGIN ATOMIC
         ('JQ003', 'lease_lost', 'the lease token no longer holds the job: it timed out, was cancelled or was picked anew'),
         ('JQ004', 'job_in_another_state', 'the job is not in a state in which this can be done'),
         ('JQ005', 'queue_paused', 'the queue is paused'),
-        ('JQ006', 'endpoint_not_found', 'the queue has no endpoint')
+        ('JQ006', 'endpoint_not_found', 'the queue has no endpoint'),
+        ('JQ007', 'workflow_not_found', 'the queue has no workflow of this name, or no such version of it'),
+        ('JQ008', 'signal_token_not_found', 'the token for a signal is not known, was used or has expired')
     ) AS e (code, name, meaning);
 END;
 COMMENT ON FUNCTION @extschema@.error_codes IS

@@ -283,7 +283,8 @@ $$;
 COMMENT ON FUNCTION @extschema@.resume_queue IS
     'Lets jobs of a paused queue be picked again. Raises JQ001 when the queue does not exist.';
 
--- Writes: deletes from job, unique_key; group_hint.  Locks: the job rows, those being picked excepted.
+-- Writes: deletes from job, unique_key; group_hint; as _forget_runs and _report_children.
+-- Locks: the job rows, those being picked excepted.
 CREATE OR REPLACE FUNCTION @extschema@.purge_queue(queue_name text)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -293,7 +294,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_queue_id integer := @extschema@._queue_id(queue_name, 'admin');
-    v_purged bigint;
+    v_purged record;
 BEGIN
     WITH gone AS (
         DELETE FROM @extschema@.job AS j
@@ -301,7 +302,7 @@ BEGIN
             SELECT waiting.job_id FROM @extschema@.job AS waiting
             WHERE waiting.queue_id = v_queue_id AND waiting.lease_token IS NULL
             FOR UPDATE SKIP LOCKED)
-        RETURNING j.job_id, j.unique_key, j.group_key
+        RETURNING j.job_id, j.unique_key, j.group_key, j.workflow, j.parent_job_id
     ), hinted AS (
         -- One that was being changed is still there, and may be held.
         INSERT INTO @extschema@.group_hint (queue_id, group_key, due_at)
@@ -313,15 +314,22 @@ BEGIN
         USING gone
         WHERE k.queue_id = v_queue_id AND k.unique_key = gone.unique_key AND k.job_id = gone.job_id
     )
-    SELECT count(*) INTO v_purged FROM gone;
-    RETURN v_purged;
+    SELECT count(*) AS jobs, array_agg(gone.job_id) FILTER (WHERE gone.workflow IS NOT NULL) AS runs,
+           array_agg(ROW(gone.parent_job_id, gone.job_id, 'cancelled', 'its queue was purged', NULL)::@extschema@.child_result)
+               FILTER (WHERE gone.parent_job_id IS NOT NULL) AS results
+    INTO v_purged
+    FROM gone;
+    PERFORM @extschema@._forget_runs(v_purged.runs, @extschema@._now());
+    PERFORM @extschema@._report_children(v_purged.results, @extschema@._now());
+    RETURN v_purged.jobs;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.purge_queue IS
-    'Deletes the jobs of the queue that wait (ready, scheduled or held), without history; running ones stay. Returns their number. Raises JQ001 when the queue does not exist.';
+    'Deletes the jobs of the queue that wait (ready, scheduled or held), without history; running ones stay. What runs have started and does not run yet is cancelled; who waits for one of the deleted jobs as its child sees it cancelled. Returns their number. Raises JQ001 when the queue does not exist.';
 
--- Writes: deletes the queue's rows in job, finished_job, unique_key, group_hint, running_job, idle_worker,
--- queue_access, request and those of its endpoint; sets queue back to the defaults.  Locks: these rows.
+-- Writes: deletes the queue's rows in job, finished_job, unique_key, group_hint, running_job, idle_worker, workflow,
+-- workflow_step, run_hint, queue_access, request, schedule and those of its endpoint; as _forget_runs and _report_children;
+-- sets queue back to the defaults.  Locks: these rows.
 CREATE OR REPLACE FUNCTION @extschema@.drop_queue(queue_name text, force boolean DEFAULT false)
 RETURNS void
 LANGUAGE plpgsql
@@ -331,20 +339,35 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_queue_id integer := @extschema@._queue_id(queue_name, 'admin');
+    v_gone record;
 BEGIN
     IF NOT COALESCE(force, false)
        AND EXISTS (SELECT FROM @extschema@.job AS j WHERE j.queue_id = v_queue_id) THEN
         RAISE EXCEPTION 'queue "%" has live jobs', queue_name
             USING ERRCODE = '55000', HINT = 'Purge it or wait for them, or pass force => true.';
     END IF;
-    DELETE FROM @extschema@.job AS j WHERE j.queue_id = v_queue_id;
+    WITH gone AS (
+        DELETE FROM @extschema@.job AS j WHERE j.queue_id = v_queue_id
+        RETURNING j.job_id, j.workflow, j.parent_job_id
+    )
+    SELECT array_agg(gone.job_id) FILTER (WHERE gone.workflow IS NOT NULL) AS runs,
+           array_agg(ROW(gone.parent_job_id, gone.job_id, 'cancelled', 'its queue was dropped', NULL)::@extschema@.child_result)
+               FILTER (WHERE gone.parent_job_id IS NOT NULL) AS results
+    INTO v_gone
+    FROM gone;
+    PERFORM @extschema@._forget_runs(v_gone.runs, @extschema@._now());
+    PERFORM @extschema@._report_children(v_gone.results, @extschema@._now());
+    DELETE FROM @extschema@.run_hint AS h WHERE h.queue_id = v_queue_id;
     DELETE FROM @extschema@.unique_key AS k WHERE k.queue_id = v_queue_id;
     DELETE FROM @extschema@.running_job AS r WHERE r.queue_id = v_queue_id;
     DELETE FROM @extschema@.group_hint AS h WHERE h.queue_id = v_queue_id;
     DELETE FROM @extschema@.finished_job AS f WHERE f.queue_id = v_queue_id;
     DELETE FROM @extschema@.idle_worker AS w WHERE w.queue_id = v_queue_id;
     DELETE FROM @extschema@.queue_access AS a WHERE a.queue_id = v_queue_id;
+    DELETE FROM @extschema@.workflow AS w WHERE w.queue_id = v_queue_id;
+    DELETE FROM @extschema@.workflow_step AS s WHERE s.queue_id = v_queue_id;
     DELETE FROM @extschema@.request AS r WHERE r.queue_id = v_queue_id;
+    DELETE FROM @extschema@.schedule AS s WHERE s.queue_id = v_queue_id;
     PERFORM @extschema@._remove_endpoint(v_queue_id);
     UPDATE @extschema@.queue AS q SET
         max_concurrency = NULL, max_concurrency_per_group = NULL, group_order = DEFAULT,
@@ -357,4 +380,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.drop_queue IS
-    'Removes the queue with its settings and history. Refuses (55000) while it has live jobs, unless force => true, which deletes them too, the running ones included. An add that was under way makes the queue anew. Raises JQ001 when the queue does not exist.';
+    'Removes the queue with its settings, schedules and history. Refuses (55000) while it has live jobs, unless force => true, which deletes them too, the running ones included. An add that was under way makes the queue anew. Raises JQ001 when the queue does not exist.';

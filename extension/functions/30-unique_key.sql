@@ -10,7 +10,8 @@ CREATE OR REPLACE FUNCTION @extschema@._claim_key(
     payload jsonb,
     headers jsonb,
     start_after timestamptz,
-    new_id bigint DEFAULT NULL
+    new_id bigint DEFAULT NULL,
+    first_step @extschema@.workflow_step DEFAULT NULL
 )
 RETURNS @extschema@.added_job
 LANGUAGE plpgsql
@@ -47,11 +48,16 @@ BEGIN
             UPDATE @extschema@.job AS j SET
                 payload = _claim_key.payload,
                 headers = _claim_key.headers,
+                workflow = first_step.workflow,
+                workflow_version = first_step.version,
+                step = first_step.step,
                 start_after = CASE
                     WHEN on_conflict = 'debounce'
                         THEN GREATEST(_claim_key.start_after, j.start_after, @extschema@._now())
                     ELSE COALESCE(_claim_key.start_after, j.start_after) END
             WHERE j.job_id = v_holder.job_id AND j.lease_token IS NULL
+              AND NOT (j.workflow IS NOT NULL AND @extschema@._has_begun(
+                  j.queue_id, j.workflow, j.workflow_version, j.step, j.held_by))
             RETURNING j.held_by, j.group_key, j.start_after INTO v_replaced;
             IF FOUND THEN
                 IF v_replaced.held_by = 'group' THEN
@@ -123,7 +129,8 @@ CREATE OR REPLACE FUNCTION @extschema@._claim_keys(
     throttle_milliseconds bigint,
     payloads jsonb[],
     headers jsonb,
-    start_after timestamptz
+    start_after timestamptz,
+    first_step @extschema@.workflow_step
 )
 RETURNS bigint[]
 LANGUAGE plpgsql
@@ -171,7 +178,7 @@ BEGIN
         ORDER BY g.unique_key
     LOOP
         v_added := @extschema@._claim_key(_claim_keys.queue_id, v_given.unique_key, on_conflict,
-            throttle_milliseconds, v_given.payload, headers, start_after, v_job_ids[v_given.place]);
+            throttle_milliseconds, v_given.payload, headers, start_after, v_job_ids[v_given.place], first_step);
         v_job_ids[v_given.place] := CASE WHEN v_added.is_new THEN v_added.job_id ELSE -v_added.job_id END;
     END LOOP;
     RETURN ARRAY(

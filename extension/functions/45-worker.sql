@@ -86,6 +86,10 @@ BEGIN
          WHERE h.queue_id = l.queue_id AND h.due_at > v_now
          ORDER BY h.due_at LIMIT 1)
         UNION ALL
+        (SELECT h.due_at FROM @extschema@.run_hint AS h
+         WHERE h.queue_id = l.queue_id AND h.due_at > v_now
+         ORDER BY h.due_at LIMIT 1)
+        UNION ALL
         SELECT q.paused_until WHERE q.paused_until > v_now
     ) AS due
     WHERE q.queue_name = ANY (queue_names) AND due.at <= v_until;

@@ -107,7 +107,9 @@ CREATE OR REPLACE FUNCTION @extschema@.add_job(
     group_key text DEFAULT NULL,
     timeout_milliseconds integer DEFAULT NULL,
     timeout_with_result text DEFAULT NULL,
-    headers jsonb DEFAULT NULL
+    headers jsonb DEFAULT NULL,
+    workflow text DEFAULT NULL,
+    workflow_version integer DEFAULT NULL
 )
 RETURNS @extschema@.added_job
 LANGUAGE plpgsql
@@ -122,11 +124,14 @@ DECLARE
     v_claimed @extschema@.added_job;
     v_new record;
     v_is_prepared boolean := false;
+    v_first @extschema@.workflow_step;
+    v_progress jsonb;
 BEGIN
     -- The checks are made in one expression first: a call costs more than all of them.
     IF (payload IS NOT NULL AND start_after IS NULL AND priority = 0 AND max_attempts IS NULL
         AND unique_key IS NULL AND on_conflict = 'skip' AND throttle_milliseconds IS NULL AND group_key IS NULL
-        AND timeout_milliseconds IS NULL AND timeout_with_result IS NULL AND headers IS NULL) IS NOT TRUE THEN
+        AND timeout_milliseconds IS NULL AND timeout_with_result IS NULL AND headers IS NULL
+        AND workflow IS NULL AND workflow_version IS NULL) IS NOT TRUE THEN
         PERFORM @extschema@._check_add(start_after, priority, max_attempts, unique_key IS NOT NULL, on_conflict,
             throttle_milliseconds, timeout_milliseconds, timeout_with_result);
         PERFORM @extschema@._require(payload IS NOT NULL, 'payload', payload::text);
@@ -134,11 +139,22 @@ BEGIN
             'headers to be a json object', headers::text);
         PERFORM @extschema@._check_keys('unique_key', ARRAY[unique_key]);
         PERFORM @extschema@._check_keys('group_key', ARRAY[group_key]);
+        PERFORM @extschema@._require(workflow IS NOT NULL OR workflow_version IS NULL,
+            'a workflow with workflow_version', workflow);
+        IF workflow IS NOT NULL THEN
+            v_first := @extschema@._first_step(
+                @extschema@._prepare_add(queue_name, priority, pg_column_size(payload), pg_column_size(headers)),
+                workflow, workflow_version);
+            v_progress := @extschema@._own_settings(max_attempts, timeout_milliseconds, timeout_with_result);
+            max_attempts := COALESCE(v_first.max_attempts, max_attempts);
+            timeout_milliseconds := COALESCE(v_first.timeout_milliseconds, timeout_milliseconds);
+            timeout_with_result := COALESCE(v_first.timeout_with_result, timeout_with_result);
+        END IF;
     END IF;
     IF unique_key IS NOT NULL THEN
         v_claimed := @extschema@._claim_key(
             @extschema@._prepare_add(queue_name, priority, pg_column_size(payload), pg_column_size(headers)),
-            unique_key, on_conflict, throttle_milliseconds, payload, headers, start_after);
+            unique_key, on_conflict, throttle_milliseconds, payload, headers, start_after, first_step => v_first);
         IF NOT v_claimed.is_new THEN
             RETURN v_claimed;
         END IF;
@@ -147,13 +163,14 @@ BEGIN
     LOOP
         INSERT INTO @extschema@.job AS j (
             job_id, queue_id, priority, start_after, added_at, max_attempts, held_by, group_key, unique_key,
-            timeout_milliseconds, timeout_with_result, headers, payload)
+            timeout_milliseconds, timeout_with_result, workflow, workflow_version, step, headers, progress, payload)
         OVERRIDING SYSTEM VALUE
         SELECT COALESCE(v_claimed.job_id, nextval('@extschema@.job_job_id_seq'::regclass)),
             q.queue_id, add_job.priority, COALESCE(add_job.start_after, v_now), v_now, add_job.max_attempts,
             CASE WHEN add_job.group_key IS NOT NULL AND q.max_concurrency_per_group IS NOT NULL THEN 'group' END,
             add_job.group_key, add_job.unique_key, add_job.timeout_milliseconds,
-            add_job.timeout_with_result, add_job.headers, add_job.payload
+            add_job.timeout_with_result, add_job.workflow, v_first.version, v_first.step, add_job.headers,
+            v_progress, add_job.payload
         FROM @extschema@.queue AS q
         WHERE q.queue_name = add_job.queue_name
           AND (v_is_prepared OR (
@@ -192,7 +209,8 @@ unique_key (1 to 1000 bytes): at most one job that waits holds it in the queue; 
 skip: it is not added (the default). replace: the waiting job gets its payload and headers, and its start_after if given. debounce: the same, and start_after moves to the given time, never earlier than it was. throttle: as skip, and the key holds for throttle_milliseconds (1 to 31536000000) after the job ended. A job that runs already cannot be replaced: replace and debounce then add a new one, which gets the key.
 group_key (1 to 1000 bytes): the group whose limit is the queue's max_concurrency_per_group.
 timeout_milliseconds (100 to 604800000) and timeout_with_result (failed, paused, complete, cancelled): the job's own lease; default the queue's.
-Errors: 22004 for a null and 22023 for a value out of range, 54000 for a payload or headers above the queue's max_payload_bytes.$$;
+workflow: the job is a run of this workflow, in workflow_version, default the highest that is defined. Of max_attempts, timeout_milliseconds and timeout_with_result those of the step come before those given here.
+Errors: 22004 for a null and 22023 for a value out of range, JQ007 for a workflow that is not defined, 54000 for a payload or headers above the queue's max_payload_bytes.$$;
 
 -- Writes: inserts into job; lane, unique_key, group_hint and queue when they need it.
 -- Locks: nothing, unless unique_keys are given: their rows in the order of the keys.
@@ -208,7 +226,9 @@ CREATE OR REPLACE FUNCTION @extschema@.add_jobs(
     group_keys text[] DEFAULT NULL,
     timeout_milliseconds integer DEFAULT NULL,
     timeout_with_result text DEFAULT NULL,
-    headers jsonb DEFAULT NULL
+    headers jsonb DEFAULT NULL,
+    workflow text DEFAULT NULL,
+    workflow_version integer DEFAULT NULL
 )
 RETURNS bigint[]
 LANGUAGE plpgsql
@@ -221,6 +241,7 @@ DECLARE
     v_queue_id integer;
     v_count integer := cardinality(payloads);
     v_job_ids bigint[];
+    v_first @extschema@.workflow_step;
 BEGIN
     PERFORM @extschema@._require(payloads IS NOT NULL, 'payloads', NULL);
     PERFORM @extschema@._require(COALESCE(array_ndims(payloads), 1) = 1,
@@ -236,19 +257,24 @@ BEGIN
     PERFORM @extschema@._require(array_position(payloads, NULL) IS NULL, 'every payload', NULL);
     PERFORM @extschema@._check_keys('each of unique_keys', unique_keys);
     PERFORM @extschema@._check_keys('each of group_keys', group_keys);
+    PERFORM @extschema@._require(workflow IS NOT NULL OR workflow_version IS NULL,
+        'a workflow with workflow_version', workflow);
 
     v_queue_id := @extschema@._prepare_add(queue_name, priority,
         (SELECT max(pg_column_size(p.payload)) FROM unnest(payloads) AS p (payload)), pg_column_size(headers));
     IF v_count = 0 THEN
         RETURN ARRAY[]::bigint[];
     END IF;
+    IF workflow IS NOT NULL THEN
+        v_first := @extschema@._first_step(v_queue_id, workflow, workflow_version);
+    END IF;
     IF unique_keys IS NOT NULL THEN
         v_job_ids := @extschema@._claim_keys(v_queue_id, unique_keys, on_conflict,
-            throttle_milliseconds, payloads, headers, start_after);
+            throttle_milliseconds, payloads, headers, start_after, v_first);
     END IF;
     v_job_ids := @extschema@._insert_jobs(v_queue_id, v_job_ids, payloads, unique_keys, group_keys,
         COALESCE(start_after, v_now), v_now, priority, max_attempts, timeout_milliseconds,
-        timeout_with_result, headers);
+        timeout_with_result, headers, v_first);
     PERFORM @extschema@._wake_workers(ARRAY[v_queue_id], start_after);
     RETURN v_job_ids;
 END
@@ -286,7 +312,8 @@ CREATE OR REPLACE FUNCTION @extschema@._insert_jobs(
     max_attempts integer,
     timeout_milliseconds integer,
     timeout_with_result text,
-    headers jsonb
+    headers jsonb,
+    first_step @extschema@.workflow_step
 )
 RETURNS bigint[]
 LANGUAGE plpgsql
@@ -296,15 +323,23 @@ AS $$
 DECLARE
     v_job_ids bigint[];
     v_holds_groups boolean;
+    v_progress jsonb;
 BEGIN
+    IF first_step.step IS NOT NULL THEN
+        v_progress := @extschema@._own_settings(max_attempts, timeout_milliseconds, timeout_with_result);
+        max_attempts := COALESCE(first_step.max_attempts, max_attempts);
+        timeout_milliseconds := COALESCE(first_step.timeout_milliseconds, timeout_milliseconds);
+        timeout_with_result := COALESCE(first_step.timeout_with_result, timeout_with_result);
+    END IF;
     IF claimed_ids IS NULL AND group_keys IS NULL THEN
         WITH new AS (
             INSERT INTO @extschema@.job AS j (
                 queue_id, priority, start_after, added_at, max_attempts, timeout_milliseconds,
-                timeout_with_result, headers, payload)
+                timeout_with_result, workflow, workflow_version, step, headers, progress, payload)
             SELECT _insert_jobs.queue_id, _insert_jobs.priority, _insert_jobs.start_after,
                 _insert_jobs.added_at, _insert_jobs.max_attempts, _insert_jobs.timeout_milliseconds,
-                _insert_jobs.timeout_with_result, _insert_jobs.headers, p.payload
+                _insert_jobs.timeout_with_result, first_step.workflow, first_step.version, first_step.step,
+                _insert_jobs.headers, v_progress, p.payload
             FROM unnest(payloads) AS p (payload)
             RETURNING j.job_id
         )
@@ -321,12 +356,13 @@ BEGIN
         FROM generate_series(1, cardinality(payloads))));
     INSERT INTO @extschema@.job (
         job_id, queue_id, priority, start_after, added_at, max_attempts, held_by, group_key, unique_key,
-        timeout_milliseconds, timeout_with_result, headers, payload)
+        timeout_milliseconds, timeout_with_result, workflow, workflow_version, step, headers, progress, payload)
     OVERRIDING SYSTEM VALUE
     SELECT p.job_id, _insert_jobs.queue_id, _insert_jobs.priority, _insert_jobs.start_after,
         _insert_jobs.added_at, _insert_jobs.max_attempts,
         CASE WHEN v_holds_groups AND p.group_key IS NOT NULL THEN 'group' END, p.group_key, p.unique_key,
-        _insert_jobs.timeout_milliseconds, _insert_jobs.timeout_with_result, _insert_jobs.headers, p.payload
+        _insert_jobs.timeout_milliseconds, _insert_jobs.timeout_with_result, first_step.workflow,
+        first_step.version, first_step.step, _insert_jobs.headers, v_progress, p.payload
     FROM unnest(v_job_ids, payloads, unique_keys, group_keys) AS p (job_id, payload, unique_key, group_key)
     WHERE p.job_id > 0;
     IF v_holds_groups THEN
@@ -340,4 +376,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@._insert_jobs IS
-    'Internal: inserts a job for each payload and returns the ids; claimed_ids are those that _claim_keys gave.';
+    'Internal: inserts a job for each payload and returns the ids; claimed_ids are those that _claim_keys gave, first_step is where they begin if they are runs.';

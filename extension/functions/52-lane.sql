@@ -25,7 +25,7 @@ BEGIN
     -- OFFSET 0 keeps the join as it is written: a look into lane for each queue.
     v_lanes := ARRAY(
         SELECT ROW(q.queue_id, q.queue_name, l.priority, q.max_attempts, q.timeout_milliseconds,
-                   q.max_concurrency, q.has_groups OR q.is_restricted)::@extschema@.lane_visit
+                   q.max_concurrency, q.has_groups OR q.has_waits OR q.is_restricted)::@extschema@.lane_visit
         FROM @extschema@.queue AS q
         CROSS JOIN LATERAL (SELECT known.priority FROM @extschema@.lane AS known
                             WHERE known.queue_id = q.queue_id OFFSET 0) AS l
@@ -43,7 +43,7 @@ $$;
 COMMENT ON FUNCTION @extschema@._lanes_to_visit IS
     'Internal: the lanes of these queues, the highest priority first. Inherits the settings of _share_out.';
 
--- Writes, locks: as _let_groups_through.
+-- Writes, locks: as _let_runs_through and _let_groups_through.
 CREATE OR REPLACE FUNCTION @extschema@._prepare_queue(queue_id integer, wanted integer)
 RETURNS void
 LANGUAGE plpgsql
@@ -53,10 +53,14 @@ AS $$
 DECLARE
     v_queue record;
 BEGIN
-    SELECT q.is_restricted, q.has_groups, q.max_concurrency_per_group, q.group_order INTO v_queue
+    SELECT q.is_restricted, q.has_groups, q.has_waits, q.max_concurrency_per_group, q.group_order INTO v_queue
     FROM @extschema@.queue AS q WHERE q.queue_id = _prepare_queue.queue_id;
     IF v_queue.is_restricted THEN
         PERFORM @extschema@._check_access(ARRAY[queue_id], 'worker');
+    END IF;
+    -- First, because a run that goes on may then wait for the turn of its group.
+    IF v_queue.has_waits THEN
+        PERFORM @extschema@._let_runs_through(queue_id, wanted);
     END IF;
     IF v_queue.has_groups THEN
         PERFORM @extschema@._let_groups_through(queue_id, v_queue.max_concurrency_per_group,
@@ -65,7 +69,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@._prepare_queue IS
-    'Internal: what a pick does first with a queue that is restricted or has groups.';
+    'Internal: what a pick does first with a queue that is restricted, has groups or runs that wait.';
 
 -- Writes: a watermark of the session.
 CREATE OR REPLACE FUNCTION @extschema@._note_lane_scan(

@@ -53,7 +53,8 @@ BEGIN
           GROUP BY s.queue_name) AS q;
     RETURN QUERY
     SELECT p.job_id, p.queue_name, p.lease_token, p.lease_until, p.attempt, p.max_attempts, p.payload,
-           p.headers, p.priority, p.group_key, p.start_after, p.added_at, p.timeout_milliseconds
+           p.headers, p.priority, p.group_key, p.start_after, p.added_at, p.timeout_milliseconds,
+           p.workflow, p.workflow_version, p.step
     FROM unnest(v_names, v_shares) AS s (queue_name, share)
     CROSS JOIN LATERAL @extschema@.pick_jobs(
         ARRAY[s.queue_name], s.share, _pick_from_many.worker, _pick_from_many.timeout_milliseconds, true,
@@ -69,7 +70,8 @@ BEGIN
         v_found := v_found - v_taken;
         RETURN QUERY
         SELECT p.job_id, p.queue_name, p.lease_token, p.lease_until, p.attempt, p.max_attempts, p.payload,
-               p.headers, p.priority, p.group_key, p.start_after, p.added_at, p.timeout_milliseconds
+               p.headers, p.priority, p.group_key, p.start_after, p.added_at, p.timeout_milliseconds,
+               p.workflow, p.workflow_version, p.step
         FROM @extschema@.pick_jobs(
             ARRAY[v_queue_name], max_jobs, _pick_from_many.worker, _pick_from_many.timeout_milliseconds, true,
             _pick_from_many.ignore_max_concurrency) AS p;

@@ -60,6 +60,7 @@ DECLARE
 BEGIN
     DELETE FROM @extschema@.job AS j
     WHERE j.job_id = _finish_job.job_id AND j.lease_token = _finish_job.lease_token
+      AND j.workflow IS NULL AND j.parent_job_id IS NULL
     RETURNING j.job_id, j.start_after, j.added_at, j.picked_at, j.queue_id, j.timeout_milliseconds,
         j.priority, j.attempt, j.max_attempts, j.timeout_with_result, j.group_key, j.unique_key,
         j.worker, j.headers, j.attempts, j.payload,
@@ -86,7 +87,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@._finish_job IS
-    'Internal: ends a job as complete, dead or cancelled if the lease token holds, and says whether it did. Inherits the settings of its callers, because each SET costs a release.';
+    'Internal: ends a job as complete or cancelled if the lease token holds, and says whether it did; a run, or the child of one, is left to _finish_jobs. Inherits the settings of its callers, because each SET costs a release.';
 
 -- Writes: deletes from job, inserts into finished_job; what _settle_tails writes.  Locks: the job rows.
 CREATE OR REPLACE FUNCTION @extschema@._finish_jobs(
@@ -95,7 +96,8 @@ CREATE OR REPLACE FUNCTION @extschema@._finish_jobs(
     state text,
     outputs jsonb[],
     errors text[],
-    settled_at timestamptz
+    settled_at timestamptz,
+    with_runs boolean DEFAULT true
 )
 RETURNS bigint[]
 LANGUAGE plpgsql
@@ -105,6 +107,8 @@ DECLARE
     v_first record;
     v_done bigint[];
     v_tails @extschema@.job_tail[];
+    v_runs bigint[];
+    v_results @extschema@.child_result[];
 BEGIN
     -- Most batches are of one queue: what its settings mean is found out once.
     SELECT q.queue_id,
@@ -121,9 +125,11 @@ BEGIN
         WHERE j.job_id = ANY (_finish_jobs.job_ids)
           AND j.job_id = g.job_id
           AND (_finish_jobs.lease_tokens IS NULL OR j.lease_token = g.lease_token)
+          AND (with_runs OR j.workflow IS NULL)
         RETURNING j.job_id, j.start_after, j.added_at, j.picked_at, j.queue_id, j.timeout_milliseconds,
             j.priority, j.attempt, j.max_attempts, j.timeout_with_result, j.group_key, j.unique_key,
             j.worker, j.headers, j.attempts, j.payload, j.held_by, g.output, g.error,
+            j.parent_job_id, j.workflow, j.workflow_version, j.step, j.progress,
             CASE WHEN j.queue_id = v_first.queue_id THEN v_first.rule ELSE (
                 SELECT ROW(@extschema@._slot(q.keep_history, q.history_days, q.dead_days, _finish_jobs.state, settled_at),
                            q.has_groups, q.max_concurrency IS NOT NULL)::@extschema@.settle_rule
@@ -132,11 +138,15 @@ BEGIN
         INSERT INTO @extschema@.finished_job (
             job_id, finished_at, start_after, added_at, picked_at, queue_id, timeout_milliseconds, slot,
             priority, attempt, max_attempts, state, timeout_with_result, group_key, unique_key, worker,
-            headers, attempts, error, output, payload)
+            headers, attempts, error, output, payload, parent_job_id, workflow, workflow_version, step, progress)
         SELECT o.job_id, settled_at, o.start_after, o.added_at, o.picked_at, o.queue_id,
             o.timeout_milliseconds, (o.rule).slot, o.priority, o.attempt, o.max_attempts,
             _finish_jobs.state, o.timeout_with_result, o.group_key, o.unique_key, o.worker,
-            o.headers, o.attempts, left(o.error, 4000), o.output, o.payload
+            o.headers, o.attempts, left(o.error, 4000), o.output, o.payload, o.parent_job_id, o.workflow,
+            o.workflow_version,
+            CASE WHEN o.held_by IN ('children', 'signal') THEN o.progress ->> 'waits_since' ELSE o.step END,
+            CASE WHEN o.workflow IS NOT NULL THEN @extschema@._last_progress(
+                o.job_id, o.step, o.progress, o.output, _finish_jobs.state) END
         FROM gone AS o
         WHERE (o.rule).slot IS NOT NULL
     )
@@ -144,18 +154,27 @@ BEGIN
            array_agg(ROW(o.job_id, o.queue_id,
                          CASE WHEN (o.rule).has_groups AND o.held_by IS NULL THEN o.group_key END,
                          o.unique_key, (o.rule).is_limited)::@extschema@.job_tail)
-               FILTER (WHERE o.unique_key IS NOT NULL OR o.group_key IS NOT NULL OR (o.rule).is_limited)
-    INTO v_done, v_tails
+               FILTER (WHERE o.unique_key IS NOT NULL OR o.group_key IS NOT NULL OR (o.rule).is_limited),
+           array_agg(o.job_id) FILTER (WHERE o.workflow IS NOT NULL),
+           array_agg(ROW(o.parent_job_id, o.job_id, _finish_jobs.state, o.error, o.output)::@extschema@.child_result)
+               FILTER (WHERE o.parent_job_id IS NOT NULL)
+    INTO v_done, v_tails, v_runs, v_results
     FROM gone AS o;
 
     IF v_tails IS NOT NULL THEN
         PERFORM @extschema@._settle_tails(v_tails, settled_at);
     END IF;
+    IF v_runs IS NOT NULL THEN
+        PERFORM @extschema@._forget_runs(v_runs, settled_at);
+    END IF;
+    IF v_results IS NOT NULL THEN
+        PERFORM @extschema@._report_children(v_results, settled_at);
+    END IF;
     RETURN COALESCE(v_done, '{}');
 END
 $$;
 COMMENT ON FUNCTION @extschema@._finish_jobs IS
-    'Internal: ends these jobs as complete, dead or cancelled, those whose lease token holds (all, if lease_tokens is null); returns their ids. Inherits the settings of its callers, because each SET costs a release.';
+    'Internal: ends these jobs as complete, dead or cancelled, those whose lease token holds (all, if lease_tokens is null), and no runs unless with_runs; returns their ids. Inherits the settings of its callers, because each SET costs a release.';
 
 -- Writes: job (back to its line), what _settle_tails writes.  Locks: the job rows.
 CREATE OR REPLACE FUNCTION @extschema@._put_back(
@@ -186,11 +205,21 @@ BEGIN
                settled_at + CASE
                    WHEN delay_milliseconds IS NOT NULL THEN delay_milliseconds * interval '1 millisecond'
                    WHEN outcome = 'paused' THEN interval '0'
-                   ELSE @extschema@._retry_pause(q.retry_backoff, q.pause_between_retries_milliseconds,
-                       q.max_pause_between_retries_milliseconds, j.attempt) END AS until
+                   ELSE @extschema@._retry_pause(
+                       COALESCE(s.retry_backoff, q.retry_backoff),
+                       COALESCE(s.pause_between_retries_milliseconds, q.pause_between_retries_milliseconds),
+                       COALESCE(s.max_pause_between_retries_milliseconds, q.max_pause_between_retries_milliseconds),
+                       j.attempt) END AS until
         FROM unnest(job_ids, errors) AS g (job_id, error)
         JOIN @extschema@.job AS j ON j.job_id = g.job_id
         JOIN @extschema@.queue AS q ON q.queue_id = j.queue_id
+        -- OFFSET 0 keeps it a look for each run, so that not all workflows are read.
+        LEFT JOIN LATERAL (
+            SELECT at.retry_backoff, at.pause_between_retries_milliseconds, at.max_pause_between_retries_milliseconds
+            FROM @extschema@.workflow_step AS at
+            WHERE at.queue_id = j.queue_id AND at.workflow = j.workflow AND at.version = j.workflow_version
+              AND at.step = j.step
+            OFFSET 0) AS s ON j.workflow IS NOT NULL
         WHERE j.job_id = ANY (_put_back.job_ids)
     ), back AS (
         UPDATE @extschema@.job AS j SET
@@ -202,7 +231,7 @@ BEGIN
             attempt = CASE outcome WHEN 'paused' THEN j.attempt - 1 ELSE j.attempt END,
             attempts = CASE outcome WHEN 'paused' THEN j.attempts
                 ELSE @extschema@._with_attempt(j.attempts, @extschema@._attempt(
-                    j.attempt, j.picked_at, settled_at, j.worker, outcome, p.error)) END,
+                    j.attempt, j.picked_at, settled_at, j.worker, outcome, p.error, j.step)) END,
             held_by = CASE WHEN p.gives_turn_back AND j.group_key IS NOT NULL THEN 'group' END
         FROM pause AS p
         WHERE j.job_id = ANY (_put_back.job_ids) AND j.job_id = p.job_id
@@ -227,7 +256,7 @@ $$;
 COMMENT ON FUNCTION @extschema@._put_back IS
     'Internal: puts these jobs, which the caller has locked, back to their line: outcome paused gives the attempt back, others record it.';
 
--- Writes, locks: as _finish_jobs and _put_back.
+-- Writes, locks: as _finish_jobs, _finish_steps, _let_die and _put_back.
 CREATE OR REPLACE FUNCTION @extschema@._settle_jobs(
     job_ids bigint[],
     lease_tokens bigint[],
@@ -236,7 +265,8 @@ CREATE OR REPLACE FUNCTION @extschema@._settle_jobs(
     errors text[],
     delay_milliseconds bigint,
     retry boolean,
-    failed_as text
+    failed_as text,
+    nexts jsonb[] DEFAULT NULL
 )
 RETURNS bigint[]
 LANGUAGE plpgsql
@@ -248,20 +278,28 @@ DECLARE
     v_dead_errors text[];
     v_back bigint[];
     v_back_errors text[];
+    v_done bigint[];
+    v_is_undone boolean;
 BEGIN
     IF result IN ('complete', 'cancelled') THEN
-        IF cardinality(job_ids) = 1 AND lease_tokens IS NOT NULL THEN
-            -- An array need not begin at 1.
-            RETURN CASE WHEN @extschema@._finish_job(job_ids[array_lower(job_ids, 1)],
-                            lease_tokens[array_lower(lease_tokens, 1)], result, outputs[array_lower(outputs, 1)],
-                            errors[array_lower(errors, 1)], v_now)
-                        THEN job_ids ELSE ARRAY[]::bigint[] END;
+        -- An array need not begin at 1.
+        IF cardinality(job_ids) = 1 AND lease_tokens IS NOT NULL
+           AND @extschema@._finish_job(job_ids[array_lower(job_ids, 1)], lease_tokens[array_lower(lease_tokens, 1)],
+                   result, outputs[array_lower(outputs, 1)], errors[array_lower(errors, 1)], v_now) THEN
+            RETURN job_ids;
         END IF;
-        RETURN @extschema@._finish_jobs(job_ids, lease_tokens, result, outputs, errors, v_now);
+        v_done := @extschema@._finish_jobs(
+            job_ids, lease_tokens, result, outputs, errors, v_now, with_runs => result = 'cancelled');
+        IF result = 'complete' AND cardinality(v_done) < cardinality(job_ids) THEN
+            v_done := v_done || ARRAY(
+                SELECT f.job_id
+                FROM unnest(@extschema@._finish_steps(job_ids, lease_tokens, outputs, nexts, v_now)) AS f);
+        END IF;
+        RETURN v_done;
     END IF;
 
     WITH held AS (
-        SELECT j.job_id, g.error, j.attempt,
+        SELECT j.job_id, g.error, j.attempt, j.progress,
                COALESCE(j.max_attempts, (SELECT q.max_attempts FROM @extschema@.queue AS q
                                          WHERE q.queue_id = j.queue_id)) AS max_attempts
         FROM @extschema@.job AS j
@@ -270,15 +308,18 @@ BEGIN
           AND (_settle_jobs.lease_tokens IS NULL OR j.lease_token = g.lease_token)
         FOR UPDATE OF j
     ), ruled AS (
-        SELECT h.job_id, h.error, result = 'failed' AND (NOT retry OR h.attempt >= h.max_attempts) AS dies
+        SELECT h.job_id, h.error, h.progress ?| '{to_compensate,failure}' AS is_undone, result = 'failed' AND (NOT retry OR h.attempt >= h.max_attempts) AS dies
         FROM held AS h
     )
     SELECT array_agg(r.job_id) FILTER (WHERE r.dies), array_agg(r.error) FILTER (WHERE r.dies),
-           array_agg(r.job_id) FILTER (WHERE NOT r.dies), array_agg(r.error) FILTER (WHERE NOT r.dies)
-    INTO v_dead, v_dead_errors, v_back, v_back_errors
+           array_agg(r.job_id) FILTER (WHERE NOT r.dies), array_agg(r.error) FILTER (WHERE NOT r.dies),
+           bool_or(r.is_undone)
+    INTO v_dead, v_dead_errors, v_back, v_back_errors, v_is_undone
     FROM ruled AS r;
 
-    IF v_dead IS NOT NULL THEN
+    IF v_dead IS NOT NULL AND v_is_undone THEN
+        PERFORM @extschema@._let_die(v_dead, v_dead_errors, failed_as, v_now);
+    ELSIF v_dead IS NOT NULL THEN
         PERFORM @extschema@._finish_jobs(v_dead, NULL, 'dead', NULL, v_dead_errors, v_now);
     END IF;
     IF v_back IS NOT NULL THEN

@@ -203,6 +203,7 @@ AS $$
 DECLARE
     v_tokens bigint[];
     v_done bigint[];
+    v_steps @extschema@.finished_step[];
     v_state text;
 BEGIN
     -- The plain case first: see pick_jobs on what an expression costs.
@@ -214,6 +215,12 @@ BEGIN
     PERFORM @extschema@._check_release(ARRAY[job_id], v_tokens, result, NULL, NULL, delay_milliseconds, retry);
     IF lease_token IS NULL THEN
         v_tokens := @extschema@._standing_tokens(ARRAY[job_id], v_tokens);
+    END IF;
+    IF result = 'complete' THEN
+        v_steps := @extschema@._finish_steps(ARRAY[job_id], v_tokens, ARRAY[output], NULL, @extschema@._now());
+        IF v_steps <> '{}' THEN
+            RETURN v_steps[1].state;
+        END IF;
     END IF;
     v_done := @extschema@._settle_jobs(ARRAY[job_id], v_tokens, result, ARRAY[output], ARRAY[error],
         delay_milliseconds, retry, 'failed');

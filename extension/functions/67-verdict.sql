@@ -252,7 +252,7 @@ COMMENT ON FUNCTION @extschema@._json_or_null IS 'Internal: a text as json; null
 CREATE OR REPLACE FUNCTION @extschema@._read_document(body text)
 RETURNS @extschema@.answer_verdict
 LANGUAGE plpgsql
-IMMUTABLE
+STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -262,9 +262,9 @@ DECLARE
 BEGIN
     PERFORM @extschema@._require(jsonb_typeof(v_document) = 'object', 'a json object', COALESCE(body, ''));
     SELECT k.key INTO v_key FROM jsonb_object_keys(v_document) AS k (key)
-    WHERE k.key NOT IN ('result', 'output', 'error', 'delay_milliseconds', 'retry', 'jobs') LIMIT 1;
+    WHERE k.key NOT IN ('result', 'output', 'error', 'delay_milliseconds', 'retry', 'jobs', 'next') LIMIT 1;
     PERFORM @extschema@._require(v_key IS NULL,
-        'nothing but result, output, error, delay_milliseconds, retry, jobs', v_key);
+        'nothing but result, output, error, delay_milliseconds, retry, jobs, next', v_key);
     v_verdict.result := COALESCE(v_document ->> 'result', 'complete');
     v_verdict.output := v_document -> 'output';
     v_verdict.error := v_document ->> 'error';
@@ -280,6 +280,12 @@ BEGIN
         PERFORM @extschema@._require(v_verdict.result = 'complete',
             format('no jobs with result %s', v_verdict.result), v_document ->> 'jobs');
         v_verdict.jobs := NULLIF(v_document -> 'jobs', '[]');
+    END IF;
+    IF jsonb_typeof(v_document -> 'next') <> 'null' THEN
+        PERFORM @extschema@._check_next(v_document -> 'next');
+        PERFORM @extschema@._require(v_verdict.result = 'complete',
+            format('no next with result %s', v_verdict.result), v_document ->> 'next');
+        v_verdict.next := NULLIF(v_document -> 'next', '{}');
     END IF;
     RETURN v_verdict;
 EXCEPTION WHEN data_exception THEN

@@ -16,7 +16,9 @@ BEGIN
         -- A lease has 30 seconds more than the request, for the answer to come in.
         SELECT t.queue_id, t.queue_name, t.method, t.url, t.headers AS common_headers, t.pads, t.manual_release,
                t.is_insecure_allowed, t.max_response_bytes, p.job_id, p.lease_token, p.lease_until, p.attempt, p.headers,
-               concat('job_', t.message_prefix, '_', p.job_id) AS message_id,
+               -- Each step of a run is a message of its own, and so is undoing it.
+               concat('job_', t.message_prefix, '_', p.job_id, '_' || left(md5(p.step), 8),
+                      CASE WHEN c.step ->> 'failure' IS NOT NULL THEN '_undo' END) AS message_id,
                LEAST(t.timeout_milliseconds, p.timeout_milliseconds) AS timeout_milliseconds,
                (jsonb_build_object(
                    'job_id', p.job_id, 'lease_token', p.lease_token, 'attempt', p.attempt,
@@ -25,10 +27,13 @@ BEGIN
                        ELSE LEAST(t.timeout_milliseconds, p.timeout_milliseconds) END)
                 || CASE WHEN p.headers IS NOT NULL THEN jsonb_build_object('headers', p.headers) ELSE '{}' END
                 || CASE WHEN t.manual_release THEN '{"manual_release": true}'::jsonb ELSE '{}' END
+                || CASE WHEN p.workflow IS NOT NULL THEN jsonb_build_object('step', jsonb_build_object(
+                       'workflow', p.workflow, 'version', p.workflow_version, 'id', p.step) || c.step) ELSE '{}' END
                )::text AS content
         FROM unnest(turns) AS t
         CROSS JOIN LATERAL @extschema@.pick_jobs(ARRAY[t.queue_name], t.share, _make_requests.dispatcher,
             CASE WHEN NOT t.manual_release THEN t.timeout_milliseconds + 30000 END) AS p
+        CROSS JOIN LATERAL (SELECT CASE WHEN p.workflow IS NOT NULL THEN @extschema@._step_content(p.job_id) END AS step) AS c
         WHERE t.share > 0
     ), noted AS (
         INSERT INTO @extschema@.request (

@@ -11,6 +11,7 @@ SET enable_seqscan = off
 SET enable_nestloop = off
 SET enable_mergejoin = off
 SET plan_cache_mode = force_generic_plan
+SET jit = off
 AS $$
 BEGIN
     PERFORM @extschema@._check_job_access(job_id, 'admin');
@@ -20,7 +21,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cancel_job IS
-    'Cancels a live job. It is final at once, also for a running job: its worker can no longer release it and learns so at its next keep-alive. The reason is kept as the job''s error. Raises JQ002 when the job is not known, JQ004 when it is finished.';
+    'Cancels a live job. It is final at once, also for a running job: its worker can no longer release it and learns so at its next keep-alive. Children of a run that wait are cancelled too. The reason is kept as the job''s error. Raises JQ002 when the job is not known, JQ004 when it is finished.';
 
 -- Writes: as _revive_jobs.  Locks: the finished row.
 CREATE OR REPLACE FUNCTION @extschema@.retry_job(job_id bigint, start_after timestamptz DEFAULT NULL)
@@ -41,6 +42,7 @@ BEGIN
     END IF;
     v_job := @extschema@.get_job(job_id);
     IF v_job.finished_at IS NOT NULL THEN
+        PERFORM @extschema@._require_step(v_job, NULL);
         RAISE EXCEPTION 'unique key "%" of job % is held by another job', v_job.unique_key, job_id
             USING ERRCODE = '23505', HINT = 'Cancel that job, or wait until it has finished.';
     END IF;
@@ -49,7 +51,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.retry_job IS
-    'Brings a finished job (dead, cancelled or complete) back to its line, to start at start_after (default now) with its attempts anew; the history of its attempts stays. Raises JQ002 when the job is not known, JQ004 when it is live, 23505 when another job holds its unique_key.';
+    'Brings a finished job (dead, cancelled or complete) back to its line, to start at start_after (default now) with its attempts anew; the history of its attempts stays. A run goes on from the step at which it ended, with all that it had; one that was complete from its first step; one whose steps were compensated from the first of these. Raises JQ002 when the job is not known, JQ004 when it is live, 23505 when another job holds its unique_key, JQ007 when its version of the workflow is gone.';
 
 -- Writes: as _revive_jobs.  Locks: the finished rows.
 CREATE OR REPLACE FUNCTION @extschema@.redrive_jobs(
@@ -83,6 +85,8 @@ BEGIN
           AND NOT EXISTS (SELECT FROM @extschema@.unique_key AS k
                           WHERE k.queue_id = f.queue_id AND k.unique_key = f.unique_key
                             AND k.holds_until IS NULL)
+          AND (f.workflow IS NULL OR @extschema@._resume_at(
+              f.queue_id, f.workflow, f.workflow_version, f.step, f.state, f.progress, NULL) IS NOT NULL)
         ORDER BY f.finished_at, f.job_id
         LIMIT max_jobs);
     IF preview THEN
@@ -92,7 +96,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.redrive_jobs IS
-    'Brings dead jobs of a queue back to the line, the longest dead first, and returns their number. error_like: an ILIKE pattern for the last error. dead_since, dead_until: when they died. max_jobs: at most so many. preview => true only counts. Jobs whose unique_key is held by another are left. Raises JQ001 when the queue does not exist.';
+    'Brings dead jobs of a queue back to the line, the longest dead first, and returns their number. error_like: an ILIKE pattern for the last error. dead_since, dead_until: when they died. max_jobs: at most so many. preview => true only counts. Runs go on as with retry_job. Jobs whose unique_key is held by another, and runs whose version of the workflow is gone, are left. Raises JQ001 when the queue does not exist.';
 
 -- Writes: job.start_after, job.held_by, group_hint.  Locks: the job row.
 CREATE OR REPLACE FUNCTION @extschema@.reschedule_job(job_id bigint, start_after timestamptz)
@@ -110,11 +114,13 @@ BEGIN
     PERFORM @extschema@._check_job_access(job_id, 'admin');
     UPDATE @extschema@.job AS j
     SET start_after = GREATEST(reschedule_job.start_after, v_now)
-    WHERE j.job_id = reschedule_job.job_id AND j.lease_token IS NULL
+    WHERE j.job_id = reschedule_job.job_id AND j.lease_token IS NULL AND COALESCE(j.held_by, 'group') = 'group'
     RETURNING j.queue_id, j.held_by, j.group_key, j.start_after INTO v_job;
     IF NOT FOUND THEN
         PERFORM @extschema@._raise_finished(job_id);
-        RAISE EXCEPTION 'job % is running', job_id USING ERRCODE = 'JQ004';
+        RAISE EXCEPTION 'job % is %', job_id, COALESCE('held by its ' || (
+            SELECT j.held_by FROM @extschema@.job AS j WHERE j.job_id = reschedule_job.job_id), 'running')
+            USING ERRCODE = 'JQ004';
     END IF;
     IF v_job.held_by = 'group' THEN
         PERFORM @extschema@._hint_group(v_job.queue_id, v_job.group_key, v_job.start_after);
@@ -127,7 +133,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.reschedule_job IS
-    'Sets when a waiting job may start; a time that has passed means now. Raises JQ002 when the job is not known, JQ004 when it is running or finished.';
+    'Sets when a waiting job may start; a time that has passed means now. Raises JQ002 when the job is not known, JQ004 when it is running or finished, or a run that waits for its children or a signal.';
 
 CREATE OR REPLACE FUNCTION @extschema@._raise_finished(job_id bigint)
 RETURNS void

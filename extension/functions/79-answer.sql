@@ -32,7 +32,8 @@ BEGIN
       AND (q.paused_until IS NULL OR q.paused_until < 'infinity');
     BEGIN
         v_outcomes := @extschema@._settle_answers(v_verdicts);
-    EXCEPTION WHEN data_exception OR integrity_constraint_violation OR program_limit_exceeded THEN
+    EXCEPTION WHEN data_exception OR integrity_constraint_violation OR program_limit_exceeded
+                   OR insufficient_privilege OR SQLSTATE 'JQ007' THEN
         -- One of them cannot be stored: each alone then, so that it does not spoil the others.
         v_outcomes := @extschema@._settle_one_by_one(v_verdicts);
     END;
@@ -43,7 +44,7 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.answer_requests IS
 $$Reports answers of endpoints: a json array of {job_id, lease_token, status_code?, headers?, body?, error?, timed_out?}, status_code null when there was no answer. Each is told from the others: one that is bad or late harms none. Returns a row for each, in their order; what is answered already, or whose lease is lost, is ignored.
-2xx completes the job with a json body as output; 202, or manual_release, leaves it running until its handler releases it. A body of content type application/vnd.pgq+json holds the parameters of release_job, and under jobs what to add in the same transaction.
+2xx completes the job with a json body as output; 202, or manual_release, leaves it running until its handler releases it. A body of content type application/vnd.pgq+json holds the parameters of release_job, under jobs what to add in the same transaction, and under next, for a run, what finish_step takes as next.
 429 and 503 with Retry-After use no attempt and hold the endpoint for that long (up to an hour); 429 without uses none either. 408, 425, 5xx, redirects, time-outs and no answer fail the attempt; other 4xx too, and the job is dead after client_error_attempts; 410 also pauses the queue.
 Also in an answer: body_is_cut (it is no output), follows_redirects (200 and 204 with a location are redirects), given_back (it was not sent: no attempt is used), lost (it is not known what became of it: an attempt is used, the next comes at once).
 Errors: 22004, 22023 when answers is no array.$$;
@@ -85,10 +86,11 @@ BEGIN
             RETURNING g.place, r.queue_id, r.sent_at, r.timeout_milliseconds
         )
         SELECT g.place, g.answer, g.job_id, g.lease_token, t.queue_id, t.sent_at, t.timeout_milliseconds,
-               j.attempt, j.job_id IS NOT NULL AS is_leased
+               j.attempt, j.job_id IS NOT NULL AS is_leased, j.workflow IS NOT NULL AS is_run,
+               j.progress ? 'failure' AS is_undoing
         FROM given AS g
         LEFT JOIN taken AS t ON t.place = g.place
-        LEFT JOIN (SELECT known.job_id, known.lease_token, known.attempt FROM @extschema@.job AS known
+        LEFT JOIN (SELECT known.job_id, known.lease_token, known.attempt, known.workflow, known.progress FROM @extschema@.job AS known
                    WHERE known.job_id = ANY (v_job_ids)) AS j
             ON j.job_id = g.job_id AND j.lease_token = g.lease_token
         ORDER BY t.queue_id, g.place
@@ -104,9 +106,17 @@ BEGIN
             END IF;
             v_verdict := @extschema@._judge_answer(
                 v_sent.answer, v_endpoint, v_sent.attempt::integer, v_sent.timeout_milliseconds);
+            IF v_verdict.next IS NOT NULL AND NOT v_sent.is_run THEN
+                v_verdict.result := 'failed';
+                v_verdict.error := 'bad answer document: next is for runs of workflows';
+                v_verdict.output := NULL;
+                v_verdict.jobs := NULL;
+                v_verdict.next := NULL;
+            END IF;
             -- What it says of the endpoint counts all the same.
             v_verdict.result := CASE WHEN v_sent.is_leased THEN v_verdict.result ELSE 'ignored' END;
         END IF;
+        v_verdict.is_undoing := v_sent.is_undoing;
         v_verdict.place := v_sent.place;
         v_verdict.queue_id := v_sent.queue_id;
         v_verdict.job_id := v_sent.job_id;
@@ -134,7 +144,8 @@ DECLARE
 BEGIN
     FOR v_batch IN
         SELECT v.result, v.delay_milliseconds, v.retry, array_agg(v.job_id) AS job_ids,
-               array_agg(v.lease_token) AS lease_tokens, array_agg(v.output) AS outputs, array_agg(v.error) AS errors
+               array_agg(v.lease_token) AS lease_tokens, array_agg(v.output) AS outputs, array_agg(v.error) AS errors,
+               array_agg(v.next) AS nexts
         FROM unnest(verdicts) AS v
         WHERE v.result NOT IN ('ignored', 'invalid') AND v.jobs IS NULL
         GROUP BY v.result, v.delay_milliseconds, v.retry
@@ -146,7 +157,8 @@ BEGIN
                 WHERE k.state = 'running');
         ELSE
             v_done := v_done || @extschema@._settle_jobs(v_batch.job_ids, v_batch.lease_tokens, v_batch.result,
-                v_batch.outputs, v_batch.errors, v_batch.delay_milliseconds, v_batch.retry, 'failed');
+                v_batch.outputs, v_batch.errors, v_batch.delay_milliseconds, v_batch.retry, 'failed',
+                v_batch.nexts);
         END IF;
     END LOOP;
     FOR v_verdict IN
@@ -160,9 +172,10 @@ BEGIN
     RETURN ARRAY(
         SELECT COALESCE(s, ROW(v.job_id, v.lease_token, v.outcome,
                 CASE WHEN v.outcome NOT IN ('ignored', 'invalid') THEN
-                    COALESCE(j.state, CASE v.outcome WHEN 'failed' THEN 'dead' ELSE v.outcome END) END,
+                    COALESCE(j.state, CASE WHEN v.outcome = 'failed' OR (v.outcome = 'complete' AND v.is_undoing) THEN 'dead'
+                                           ELSE v.outcome END) END,
                 CASE WHEN v.outcome <> 'ignored' THEN v.error END)::@extschema@.dispatch_outcome)
-        FROM (SELECT g.place, g.job_id, g.lease_token, g.error,
+        FROM (SELECT g.place, g.job_id, g.lease_token, g.error, g.is_undoing,
                      CASE WHEN g.result = 'invalid' OR g.job_id = ANY (v_done) THEN g.result ELSE 'ignored' END AS outcome
               FROM unnest(verdicts) AS g) AS v
         LEFT JOIN (SELECT k.job_id, @extschema@._state(
@@ -188,11 +201,15 @@ BEGIN
     FOR v_verdict IN SELECT v.* FROM unnest(verdicts) AS v ORDER BY v.place LOOP
         BEGIN
             v_outcomes := v_outcomes || @extschema@._settle_answers(ARRAY[v_verdict]);
-        EXCEPTION WHEN data_exception OR integrity_constraint_violation OR program_limit_exceeded THEN
+        EXCEPTION WHEN data_exception OR integrity_constraint_violation OR program_limit_exceeded
+                       OR insufficient_privilege OR SQLSTATE 'JQ007' THEN
             v_verdict.result := 'failed';
-            v_verdict.error := format('the answer cannot be stored (SQLSTATE %s)', SQLSTATE);
+            v_verdict.error := CASE
+                WHEN v_verdict.next IS NULL THEN format('the answer cannot be stored (SQLSTATE %s)', SQLSTATE)
+                ELSE left('next of the answer cannot be done: ' || SQLERRM, 500) END;
             v_verdict.output := NULL;
             v_verdict.jobs := NULL;
+            v_verdict.next := NULL;
             v_verdict.delay_milliseconds := NULL;
             v_outcomes := v_outcomes || @extschema@._settle_answers(ARRAY[v_verdict]);
         END;
@@ -203,7 +220,7 @@ $$;
 COMMENT ON FUNCTION @extschema@._settle_one_by_one IS
     'Internal: _settle_answers, each answer alone: the job of one that cannot be stored fails. Inherits the settings of answer_requests.';
 
--- Writes: what _finish_job and add_job write.  Locks: the job row.
+-- Writes: what _settle_jobs and add_job write.  Locks: the job row.
 CREATE OR REPLACE FUNCTION @extschema@._complete_with_jobs(verdict @extschema@.answer_verdict)
 RETURNS @extschema@.dispatch_outcome
 LANGUAGE plpgsql
@@ -214,8 +231,8 @@ DECLARE
     v_job @extschema@.follow_up;
     v_place bigint;
 BEGIN
-    IF NOT @extschema@._finish_job(verdict.job_id, verdict.lease_token, 'complete', verdict.output, verdict.error,
-                                   @extschema@._now()) THEN
+    IF @extschema@._settle_jobs(ARRAY[verdict.job_id], ARRAY[verdict.lease_token], 'complete', ARRAY[verdict.output],
+           ARRAY[verdict.error], NULL, true, 'failed', ARRAY[verdict.next]) = '{}' THEN
         RETURN ROW(verdict.job_id, verdict.lease_token, 'ignored', NULL, NULL)::@extschema@.dispatch_outcome;
     END IF;
     FOR v_given IN
@@ -223,7 +240,7 @@ BEGIN
                    CASE WHEN jsonb_typeof(a.job) = 'object' THEN a.job ELSE '{}' END) AS k (key)
                WHERE k.key NOT IN ('queue_name', 'payload', 'start_after', 'priority', 'max_attempts', 'unique_key',
                    'on_conflict', 'throttle_milliseconds', 'group_key', 'timeout_milliseconds', 'timeout_with_result',
-                   'headers')) AS unknown_key
+                   'headers', 'workflow', 'workflow_version')) AS unknown_key
         FROM jsonb_array_elements(verdict.jobs) WITH ORDINALITY AS a (job, place)
     LOOP
         v_place := v_given.place;
@@ -233,15 +250,21 @@ BEGIN
         PERFORM @extschema@.add_job(v_job.queue_name, v_given.job -> 'payload', v_job.start_after,
             COALESCE(v_job.priority, 0), v_job.max_attempts, v_job.unique_key,
             COALESCE(v_job.on_conflict, 'skip'), v_job.throttle_milliseconds, v_job.group_key,
-            v_job.timeout_milliseconds, v_job.timeout_with_result, v_job.headers);
+            v_job.timeout_milliseconds, v_job.timeout_with_result, v_job.headers, v_job.workflow,
+            v_job.workflow_version);
     END LOOP;
-    RETURN ROW(verdict.job_id, verdict.lease_token, 'complete', 'complete', NULL)::@extschema@.dispatch_outcome;
-EXCEPTION WHEN data_exception OR program_limit_exceeded OR insufficient_privilege THEN
+    RETURN ROW(verdict.job_id, verdict.lease_token, 'complete', COALESCE((
+        SELECT @extschema@._state(j.held_by, j.lease_token, j.lease_until, j.start_after, @extschema@._now())
+        FROM @extschema@.job AS j WHERE j.job_id = verdict.job_id),
+        CASE WHEN verdict.is_undoing THEN 'dead' ELSE 'complete' END), NULL)::@extschema@.dispatch_outcome;
+EXCEPTION WHEN data_exception OR program_limit_exceeded OR insufficient_privilege OR SQLSTATE 'JQ007' THEN
     -- All of it is undone: the job is not complete without what was to follow.
     verdict.result := 'failed';
-    verdict.error := left(format('job %s of the answer cannot be added: %s', v_place, SQLERRM), 500);
+    verdict.error := left(concat(
+        COALESCE('job ' || v_place || ' of the answer cannot be added: ', 'next of the answer cannot be done: '), SQLERRM), 500);
     verdict.output := NULL;
     verdict.jobs := NULL;
+    verdict.next := NULL;
     RETURN (@extschema@._settle_answers(ARRAY[verdict]))[1];
 END
 $$;

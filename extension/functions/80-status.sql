@@ -4,13 +4,15 @@ CREATE OR REPLACE VIEW @extschema@.every_job AS
 SELECT j.job_id, j.queue_id, NULL::text AS finished_as, j.payload, j.headers, j.priority, j.attempt,
        j.max_attempts, j.start_after, j.added_at, j.picked_at, j.lease_token, j.lease_until,
        NULL::timestamptz AS finished_at, j.worker, j.held_by, j.group_key, j.unique_key,
-       j.timeout_milliseconds, j.timeout_with_result, NULL::jsonb AS output, NULL::text AS error, j.attempts
+       j.timeout_milliseconds, j.timeout_with_result, NULL::jsonb AS output, NULL::text AS error, j.attempts,
+       j.workflow, j.workflow_version, j.step, j.parent_job_id
 FROM @extschema@.job AS j
 UNION ALL
 SELECT f.job_id, f.queue_id, f.state, f.payload, f.headers, f.priority, f.attempt,
        f.max_attempts, f.start_after, f.added_at, f.picked_at, NULL, NULL,
        f.finished_at, f.worker, NULL, f.group_key, f.unique_key,
-       f.timeout_milliseconds, f.timeout_with_result, f.output, f.error, f.attempts
+       f.timeout_milliseconds, f.timeout_with_result, f.output, f.error, f.attempts,
+       f.workflow, f.workflow_version, f.step, f.parent_job_id
 FROM @extschema@.finished_job AS f;
 COMMENT ON VIEW @extschema@.every_job IS
     'All jobs, live and finished; read it through get_job, get_jobs and list_jobs.';
@@ -57,7 +59,8 @@ BEGIN
         CASE WHEN j.finished_at IS NULL OR j.picked_at IS NULL THEN COALESCE(j.attempts, '[]')
              ELSE @extschema@._with_attempt(j.attempts, @extschema@._attempt(
                  j.attempt, j.picked_at, j.finished_at, j.worker,
-                 CASE j.finished_as WHEN 'dead' THEN 'failed' ELSE j.finished_as END, j.error)) END
+                 CASE j.finished_as WHEN 'dead' THEN 'failed' ELSE j.finished_as END, j.error, j.step)) END,
+        j.workflow, j.workflow_version, j.step, j.parent_job_id
     )::@extschema@.job_status;
 END
 $$;

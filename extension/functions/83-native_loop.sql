@@ -43,6 +43,7 @@ BEGIN
         WHEN 'reap' THEN @extschema@._native_reap()
         WHEN 'sweep' THEN @extschema@._native_sweep()
         WHEN 'claim' THEN @extschema@._native_claim(is_alone)
+        WHEN 'schedules' THEN (@extschema@.drive_schedules() = 0)::integer
         WHEN 'purge' THEN @extschema@._purge_native_runs()
         WHEN 'maintain' THEN (@extschema@.maintain()).emptied_history_slots END;
 EXCEPTION WHEN OTHERS THEN
@@ -116,6 +117,7 @@ BEGIN
         v_turn.checked_at := v_now;
         v_answered := @extschema@._native_try('sweep');
     END IF;
+    PERFORM @extschema@._native_try('schedules');
     v_answered := v_answered + @extschema@._native_try('reap');
     v_done := v_answered;
     IF v_turn.trouble IS NULL THEN
@@ -129,7 +131,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@._native_turn IS
-    'Internal: one turn of the native dispatcher: takes answers, looks after old requests each 3 seconds, hands new ones to pg_net. is_over: the run ends, because its time is over or another dispatches.';
+    'Internal: one turn of the native dispatcher: drives schedules, takes answers, looks after old requests each 3 seconds, hands new ones to pg_net. is_over: the run ends, because its time is over or another dispatches.';
 
 -- Writes: native_epoch.turn_at.
 CREATE OR REPLACE FUNCTION @extschema@._native_check()

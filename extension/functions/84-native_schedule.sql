@@ -39,6 +39,43 @@ COMMENT ON FUNCTION @extschema@._native_has_cron IS
     'Internal: whether pg_cron is installed in this database, for the owner of this queue to use.';
 
 -- Writes: cron.job.
+CREATE OR REPLACE FUNCTION @extschema@._native_schedule(
+    purpose text,
+    every_seconds integer,
+    command text,
+    command_of_minute text
+)
+RETURNS text
+LANGUAGE plpgsql
+VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_name text := @extschema@._native_cron_name(purpose);
+    v_schedule text := format('%s seconds', every_seconds);
+BEGIN
+    IF NOT @extschema@._native_has_cron() THEN
+        RAISE EXCEPTION 'pg_cron is not installed in this database, or role "%" may not use it', current_user
+            USING ERRCODE = '55000',
+                  DETAIL = format('The database of pg_cron is "%s" (cron.database_name).',
+                                  COALESCE(current_setting('cron.database_name', true), 'unknown')),
+                  HINT = format('Create the extension pg_cron; or, in its database: SELECT cron.schedule_in_database(%L, %L, %L, %L).',
+                                v_name, '* * * * *', command_of_minute, current_database());
+    END IF;
+    BEGIN
+        EXECUTE format('SELECT %I.schedule($1, $2, $3)', 'cron') USING v_name, v_schedule, command;
+    EXCEPTION WHEN OTHERS THEN
+        -- Up to version 1.4 pg_cron knows only minutes. If it was something else, it is raised now.
+        v_schedule := '* * * * *';
+        EXECUTE format('SELECT %I.schedule($1, $2, $3)', 'cron') USING v_name, v_schedule, command_of_minute;
+    END;
+    RETURN v_schedule;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._native_schedule IS
+    'Internal: has pg_cron run a command every few seconds, or another one each minute where it knows no seconds; returns which.';
+
+-- Writes: cron.job.
 CREATE OR REPLACE FUNCTION @extschema@.start_native_dispatcher()
 RETURNS @extschema@.native_health
 LANGUAGE plpgsql
@@ -48,26 +85,13 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_call text := format('CALL %I.run_native_dispatcher', @extschema@._schema_name());
-    v_name text := @extschema@._native_cron_name('dispatcher');
 BEGIN
     IF @extschema@._native_queue_oid() IS NULL THEN
         RAISE EXCEPTION 'pg_net is not installed in this database'
             USING ERRCODE = '55000', HINT = 'Create the extension pg_net, or use the dispatcher of the SDK.';
-    ELSIF NOT @extschema@._native_has_cron() THEN
-        RAISE EXCEPTION 'pg_cron is not installed in this database, or role "%" may not use it', current_user
-            USING ERRCODE = '55000',
-                  DETAIL = format('The database of pg_cron is "%s" (cron.database_name).',
-                                  COALESCE(current_setting('cron.database_name', true), 'unknown')),
-                  HINT = format('Create the extension pg_cron; or, in its database: SELECT cron.schedule_in_database(%L, %L, %L, %L).',
-                                v_name, '* * * * *', v_call || '()', current_database());
     END IF;
-    BEGIN
-        -- A run takes 55 seconds: this is how soon the next one follows.
-        EXECUTE format('SELECT %I.schedule($1, $2, $3)', 'cron') USING v_name, '5 seconds', v_call || '(run_seconds => 55)';
-    EXCEPTION WHEN OTHERS THEN
-        -- Up to version 1.4 pg_cron knows only minutes. If it was something else, it is raised now.
-        EXECUTE format('SELECT %I.schedule($1, $2, $3)', 'cron') USING v_name, '* * * * *', v_call || '()';
-    END;
+    -- A run takes 55 seconds: this is how soon the next one follows.
+    PERFORM @extschema@._native_schedule('dispatcher', 5, v_call || '(run_seconds => 55)', v_call || '()');
     -- Before version 0.20.3 of pg_net autovacuum does not see what its worker deletes.
     IF (SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class AS c WHERE c.oid = @extschema@._native_queue_oid()) THEN
         EXECUTE format('SELECT %I.schedule($1, $2, $3)', 'cron')

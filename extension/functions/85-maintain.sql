@@ -1,7 +1,7 @@
 -- Maintenance: housekeeping that keeps tables small. Correctness never waits for it.
 
--- Writes: deletes from unique_key and idle_worker; truncates expired slots
--- of finished_job.  Locks: a slot exclusively, if that is free within 100 milliseconds.
+-- Writes: deletes from unique_key, idle_worker, signal_token, and what was left behind in child_result, run_signal and
+-- run_memory; truncates expired slots of finished_job.  Locks: a slot exclusively, if that is free within 100 milliseconds.
 CREATE OR REPLACE FUNCTION @extschema@.maintain()
 RETURNS @extschema@.maintenance
 LANGUAGE plpgsql
@@ -27,12 +27,16 @@ BEGIN
         FOR UPDATE SKIP LOCKED);
     GET DIAGNOSTICS v_result.gone_idle_workers = ROW_COUNT;
 
+    DELETE FROM @extschema@.signal_token AS t WHERE t.expires_at <= v_now;
+    GET DIAGNOSTICS v_result.expired_signal_tokens = ROW_COUNT;
+    PERFORM @extschema@._forget_strays();
+
     v_result.emptied_history_slots := @extschema@._empty_expired_slots(@extschema@._day(v_now));
     RETURN v_result;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.maintain IS
-    'Forgets throttles that are over and workers that are gone, and empties the history of the days that expired. Returns how much of each. Never needed for a job to run; workers call it about each minute.';
+    'Forgets throttles and tokens for signals that are over and workers that are gone, and empties the history of the days that expired. Returns how much of each. Never needed for a job to run; workers call it about each minute.';
 
 -- Writes: history_slot; truncates slots of finished_job.
 -- Locks: each slot exclusively until the transaction ends; gives a slot up after 100 milliseconds.

@@ -12,25 +12,37 @@ BEGIN
         FROM pg_proc AS p
         JOIN pg_class AS job ON job.oid = '@extschema@.job'::regclass
         WHERE p.pronamespace = job.relnamespace AND p.proname = ANY (CASE access
-            WHEN 'producer' THEN ARRAY['add_job', 'add_jobs']
+            WHEN 'producer' THEN ARRAY['add_job', 'add_jobs', 'signal_job', 'signal_by_token']
             WHEN 'worker' THEN ARRAY['pick_jobs', 'release_job', 'release_jobs', 'release_and_pick',
-                'keep_jobs_alive', 'announce_idle', 'announce_busy', 'wake_up_channel', 'maintain']
+                'keep_jobs_alive', 'announce_idle', 'announce_busy', 'wake_up_channel', 'maintain',
+                'define_workflow', 'get_steps', 'finish_step', 'finish_steps',
+                'remember', 'make_signal_token', 'drive_schedules']
             WHEN 'observer' THEN ARRAY['get_job', 'get_jobs', 'list_jobs', 'queue_stats', 'get_queue_config',
-                'endpoint_status', 'native_health']
+                'endpoint_status', 'native_health', 'workflow_versions', 'list_schedules', 'preview_schedule', 'list_jobs_on_change']
             -- The procedure commits, so it cannot run as its owner: it calls the two functions as who calls it.
             WHEN 'dispatcher' THEN ARRAY['pick_requests', 'answer_requests', 'extend_requests', 'endpoint_status',
-                'announce_idle', 'announce_busy', 'wake_up_channel', 'maintain', 'run_native_dispatcher',
+                'announce_idle', 'announce_busy', 'wake_up_channel', 'maintain', 'drive_schedules', 'run_native_dispatcher',
                 '_native_turn', '_native_rest']
             WHEN 'admin' THEN ARRAY['cancel_job', 'retry_job', 'redrive_jobs', 'reschedule_job',
                 'set_queue_config', 'pause_queue', 'resume_queue', 'purge_queue', 'drop_queue',
                 'set_endpoint', 'get_endpoint', 'remove_endpoint', 'set_endpoint_active',
                 'set_endpoint_bearer_token', 'get_endpoint_bearer_token', 'set_endpoint_signing_secret',
-                'forget_previous_signing_secret']
+                'forget_previous_signing_secret', 'schedule_job', 'unschedule_job', 'pause_schedule',
+                'resume_schedule', 'add_job_on_change', 'remove_job_on_change', 'drop_workflow_version', 'retry_from_step']
             WHEN 'any' THEN ARRAY['installed_version', 'error_codes'] END));
 END
 $$;
 COMMENT ON FUNCTION @extschema@._functions_of IS
     'Internal: the functions that an access grants; any stands for those that come with each.';
+
+CREATE OR REPLACE FUNCTION @extschema@._caller()
+RETURNS name
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+-- Inside these functions current_user is their owner: the caller is the role that was set, or logged in.
+RETURN COALESCE(NULLIF(current_setting('role'), 'none'), session_user);
+COMMENT ON FUNCTION @extschema@._caller IS 'Internal: the role that calls a public function.';
 
 CREATE OR REPLACE FUNCTION @extschema@._has_access(queue_id integer, needed_access text)
 RETURNS boolean
@@ -39,8 +51,7 @@ STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    -- Inside these functions current_user is their owner: the caller is the role that was set, or logged in.
-    v_caller name := COALESCE(NULLIF(current_setting('role'), 'none'), session_user);
+    v_caller name := @extschema@._caller();
 BEGIN
     RETURN pg_has_role(v_caller, current_user, 'USAGE') OR EXISTS (
         SELECT FROM @extschema@.queue_access AS a
@@ -76,6 +87,20 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@._check_access IS
     'Internal: raises 42501 when one of these queues is restricted and the caller has not this access.';
+
+CREATE OR REPLACE FUNCTION @extschema@._check_access_to(queue_name text, needed_access text)
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@._check_access(
+        ARRAY(SELECT q.queue_id FROM @extschema@.queue AS q WHERE q.queue_name = _check_access_to.queue_name), needed_access);
+END
+$$;
+COMMENT ON FUNCTION @extschema@._check_access_to IS
+    'Internal: as _check_access, for a queue by its name, which need not exist.';
 
 CREATE OR REPLACE FUNCTION @extschema@._check_job_access(job_id bigint, needed_access text)
 RETURNS void

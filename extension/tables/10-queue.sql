@@ -18,6 +18,8 @@ CREATE TABLE @extschema@.queue (
     pause_reason text,
     -- A group limit was set at some time: jobs may be held even if the limit is gone again.
     has_groups boolean NOT NULL DEFAULT false,
+    -- A run waited for children or a signal at some time, or was sent one.
+    has_waits boolean NOT NULL DEFAULT false,
     -- Only roles of queue_access may use it.
     is_restricted boolean NOT NULL DEFAULT false,
     -- The row stays when a queue is dropped, so that an add that was under way finds its queue.

@@ -10,8 +10,10 @@ CREATE TABLE @extschema@.job (
     lease_until timestamptz,
     lease_token bigint,
     picked_at timestamptz,
+    parent_job_id bigint,
     queue_id integer NOT NULL,
     timeout_milliseconds integer,
+    workflow_version integer,
     priority smallint NOT NULL,
     attempt smallint NOT NULL DEFAULT 0,
     max_attempts smallint,
@@ -20,8 +22,12 @@ CREATE TABLE @extschema@.job (
     group_key text,
     unique_key text,
     worker text,
+    workflow text,
+    step text,
     headers jsonb,
     attempts jsonb,
+    -- Of a run: {outputs?, children?, signal?, waits_since?, own?, to_compensate?, failure?, failed_step?, compensated?}.
+    progress jsonb,
     payload jsonb NOT NULL,
     CONSTRAINT job_pkey PRIMARY KEY (job_id)
 ) WITH (

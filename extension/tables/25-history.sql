@@ -7,8 +7,10 @@ CREATE TABLE @extschema@.finished_job (
     start_after timestamptz NOT NULL,
     added_at timestamptz NOT NULL,
     picked_at timestamptz,
+    parent_job_id bigint,
     queue_id integer NOT NULL,
     timeout_milliseconds integer,
+    workflow_version integer,
     slot smallint NOT NULL,
     priority smallint NOT NULL,
     attempt smallint NOT NULL,
@@ -18,10 +20,14 @@ CREATE TABLE @extschema@.finished_job (
     group_key text,
     unique_key text,
     worker text,
+    workflow text,
+    step text,
     headers jsonb,
     attempts jsonb,
     error text,
     output jsonb,
+    -- That of job, and what its step had remembered (once) and its run had been told (signals).
+    progress jsonb,
     payload jsonb NOT NULL
 ) PARTITION BY LIST (slot);
 COMMENT ON TABLE @extschema@.finished_job IS

@@ -16,7 +16,7 @@ CREATE TYPE @extschema@.lane_visit AS (
     is_special boolean
 );
 COMMENT ON TYPE @extschema@.lane_visit IS
-    'Internal: a lane that a pick visits, with the settings of its queue. is_special: it has groups or is restricted.';
+    'Internal: a lane that a pick visits, with the settings of its queue. is_special: it has groups, runs that wait, or is restricted.';
 
 CREATE TYPE @extschema@.queue_share AS (
     queue_name text,

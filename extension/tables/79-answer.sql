@@ -20,7 +20,9 @@ CREATE TYPE @extschema@.follow_up AS (
     group_key text,
     timeout_milliseconds integer,
     timeout_with_result text,
-    headers jsonb
+    headers jsonb,
+    workflow text,
+    workflow_version integer
 );
 COMMENT ON TYPE @extschema@.follow_up IS 'Internal: a job that an answer asks to add: the parameters of add_job.';
 

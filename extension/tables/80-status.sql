@@ -20,10 +20,14 @@ CREATE TYPE @extschema@.job_status AS (
     timeout_with_result text,
     output jsonb,
     error text,
-    attempts jsonb
+    attempts jsonb,
+    workflow text,
+    workflow_version integer,
+    step text,
+    parent_job_id bigint
 );
 COMMENT ON TYPE @extschema@.job_status IS
-    'A job, live or finished. state: scheduled, ready, running, held, complete, dead or cancelled. attempts: an array, oldest first, of {attempt, picked_at, ended_at, milliseconds, worker, outcome, error}.';
+    'A job, live or finished. state: scheduled, ready, running, held, complete, dead or cancelled. attempts: an array, oldest first, of {attempt, picked_at, ended_at, milliseconds, worker, outcome, error}, of a run also step. step: where a run stands or stood last. parent_job_id: the run that has started this job.';
 
 CREATE TYPE @extschema@.queue_stat AS (
     queue_name text,

@@ -1,5 +1,5 @@
 /** Adding jobs. Mirrors functions/50-add.sql. */
-import { refuse } from './expect.ts'
+import { expectText, refuse } from './expect.ts'
 import type { Queryable } from './queryable.ts'
 import { callOne, jsonLinesParam, jsonParam, namedArguments, param, quoteName, textsParam, timeParam, toJson } from './sql-call.ts'
 
@@ -33,6 +33,10 @@ export interface AddOptions {
   readonly timeout_with_result?: TimeoutResult
   /** Anything that goes with the payload without being part of it, e.g. a trace id. @default none */
   readonly headers?: Readonly<Record<string, unknown>>
+  /** Starts a run of this workflow: the job goes through its steps. A `MultiStepPgQueue` says it by itself. @default none: a plain job */
+  readonly workflow?: string
+  /** The version of the workflow that the run keeps. @default the newest that is defined */
+  readonly workflow_version?: number
   /** The add happens inside this transaction: no job if it rolls back. @default a transaction of its own */
   readonly transaction?: Queryable
 }
@@ -74,30 +78,42 @@ export function sqlJobSink(db: Queryable, schema_name: string): JobSink {
   const rest = {
     on_conflict: 'text', throttle_milliseconds: 'bigint', timeout_milliseconds: 'integer', timeout_with_result: 'text', headers: 'jsonb',
   }
-  const add_job = `SELECT to_json(a)::text AS r FROM ${schema}.add_job(${namedArguments({
-    queue_name: 'text', payload: 'jsonb', ...common, ...rest, unique_key: 'text', group_key: 'text',
+  // A plain job does not pay for the two parameters of a run.
+  const of_run = { workflow: 'text', workflow_version: 'integer' }
+  const addJob = (more: object): string => `SELECT to_json(a)::text AS r FROM ${schema}.add_job(${namedArguments({
+    queue_name: 'text', payload: 'jsonb', ...common, ...rest, unique_key: 'text', group_key: 'text', ...more,
   })}) AS a`
-  const add_jobs = `SELECT array_to_json(${schema}.add_jobs(${namedArguments({
-    queue_name: 'text', payloads: 'jsonb[]', ...common, ...rest, unique_keys: 'text[]', group_keys: 'text[]',
+  const addJobs = (more: object): string => `SELECT array_to_json(${schema}.add_jobs(${namedArguments({
+    queue_name: 'text', payloads: 'jsonb[]', ...common, ...rest, unique_keys: 'text[]', group_keys: 'text[]', ...more,
   })}))::text AS r`
+  const add_job = { plain: addJob({}), run: addJob(of_run) }
+  const add_jobs = { plain: addJobs({}), run: addJobs(of_run) }
 
   return {
     add(queue_name, payload, options) {
-      return callOne(options.transaction ?? db, add_job, [
+      const run = runArguments(options)
+      return callOne(options.transaction ?? db, run.length === 0 ? add_job.plain : add_job.run, [
         queue_name, toJson('payload', payload), ...commonArguments(options), ...restArguments(options),
-        param(options.unique_key), param(options.group_key),
+        param(options.unique_key), param(options.group_key), ...run,
       ])
     },
 
     async addMany(queue_name, payloads, options) {
       if (payloads.length === 0) return []
       const lines = jsonLinesParam(payloads.map((payload) => toJson('payload', payload)))
-      return callOne(options.transaction ?? db, add_jobs, [
+      const run = runArguments(options)
+      return callOne(options.transaction ?? db, run.length === 0 ? add_jobs.plain : add_jobs.run, [
         queue_name, lines, ...commonArguments(options), ...restArguments(options),
-        textsParam(options.unique_keys), textsParam(options.group_keys),
+        textsParam(options.unique_keys), textsParam(options.group_keys), ...run,
       ])
     },
   }
+}
+
+function runArguments({ workflow, workflow_version }: AddOptions): (string | null)[] {
+  if (workflow === undefined && workflow_version === undefined) return []
+  expectText('workflow', workflow)
+  return [workflow, param(workflow_version)]
 }
 
 function commonArguments({ start_after, priority, max_attempts, retries }: AddOptions): (string | null)[] {

@@ -58,6 +58,8 @@ export interface DispatchSource extends WakeSource {
   /** Both in one transaction. */
   answerAndPick(answers: readonly RequestAnswer[], pick: RequestPick): Promise<[DispatchOutcome[], DispatchRequest[]]>
   maintain(): Promise<void>
+  /** As that of a `JobSource`. */
+  driveSchedules(): Promise<number | null>
 }
 
 const PICK = { max_requests: 'integer', dispatcher: 'text', queue_names: 'text[]' }
@@ -130,6 +132,8 @@ export function sqlDispatchSource(db: Queryable, schema_name: string, queue_name
     async maintain() {
       await callVoid(db, `SELECT ${schema}.maintain()`, [])
     },
+
+    driveSchedules: () => callOne(db, `SELECT ${schema}.drive_schedules()::text AS r`, []),
 
     listen: listen && (async (on_notify: () => void, callbacks: ListenCallbacks): Promise<Unlisten> => {
       const channel = await callOne<string>(db, `SELECT to_json(${schema}.wake_up_channel())::text AS r`, [])

@@ -3,6 +3,7 @@ import { backoff, sleep } from './backoff.ts'
 import type { DispatchOutcome, DispatchRequest, DispatchSource, RequestAnswer, RequestPick } from './dispatch-source.ts'
 import type { DispatcherSettings, DispatcherStopOptions, RunningDispatcher } from './dispatcher-options.ts'
 import { sendRequest, type Sending } from './dispatcher-send.ts'
+import { planSchedules } from './drive.ts'
 import { PgqError, toPgqError } from './errors.ts'
 import type { Transport } from './transport.ts'
 import { planMaintenance } from './worker-maintenance.ts'
@@ -214,6 +215,7 @@ export function runDispatcher(source: DispatchSource, transport: Transport, sett
     is_over = true
     over.abort()
     stopMaintenance()
+    stopSchedules?.()
     transport.close()
     waker.stop().catch(report).then(tell_stopped)
   }
@@ -235,6 +237,7 @@ export function runDispatcher(source: DispatchSource, transport: Transport, sett
   const { exit_after_milliseconds } = settings
   const exit_timer = exit_after_milliseconds === undefined ? undefined : setTimeout(onSignal, exit_after_milliseconds)
   const stopMaintenance = planMaintenance(() => source.maintain().catch(report))
+  const stopSchedules = settings.drive_schedules === false ? undefined : planSchedules(source.driveSchedules, report)
   waker.start()
   if (settings.signal?.aborted) onSignal()
   else pump()

@@ -25,6 +25,8 @@ export interface DispatcherOptions {
    * @default in Node its http client, which takes a quarter of the time; elsewhere the global fetch
    */
   readonly fetch?: typeof fetch
+  /** Add the jobs that are due by schedules, of any queue; whoever comes first does it. @default true */
+  readonly drive_schedules?: boolean
   /** Stops the dispatcher gracefully when it aborts. @default none */
   readonly signal?: AbortSignal
   /** @default none: a dispatcher prints nothing */

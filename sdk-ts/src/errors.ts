@@ -8,6 +8,8 @@ export const SQL_ERROR_CODES = {
   JQ004: 'job_in_another_state',
   JQ005: 'queue_paused',
   JQ006: 'endpoint_not_found',
+  JQ007: 'workflow_not_found',
+  JQ008: 'signal_token_not_found',
 } as const
 
 /** The standard SQLSTATEs that pgq raises or that a caller can act upon. */
@@ -28,7 +30,8 @@ const STANDARD_ERROR_CODES = {
 
 /**
  * What went wrong:
- * - `queue_not_found`, `job_not_found`, `lease_lost`, `job_in_another_state`, `queue_paused`, `endpoint_not_found`: as in SQL;
+ * - `queue_not_found`, `job_not_found`, `lease_lost`, `job_in_another_state`, `queue_paused`, `endpoint_not_found`,
+ *   `workflow_not_found`, `signal_token_not_found`: as in SQL;
  * - `invalid_argument`: a value that is not allowed, said in the message;
  * - `payload_invalid`: a payload that the queue's schema refuses;
  * - `unique_key_held`: another live job holds the unique key;

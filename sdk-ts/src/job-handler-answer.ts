@@ -60,7 +60,8 @@ export async function resultOf(run: () => unknown, isReleased: () => boolean): P
 export function responseOf(result: HandlerResult, is_manual_release: boolean): Response {
   if (result === undefined) return new Response(null, { status: 204 })
   if (result instanceof CompleteAndAdd) return answerDocument({ result: 'complete', output: rawOf(result.output), jobs: result.jobs.map(jobDocument) })
-  const { output, error, retry, delay_milliseconds } = result
+  const { output, next, error, retry, delay_milliseconds } = result
+  if (next !== undefined) return answerDocument({ result: 'complete', output: rawOf(output), next: rawOf(next) })
   if (result.result === 'complete') {
     if (is_manual_release) return answerDocument({ result: 'complete', output: rawOf(output) })
     return output === undefined

@@ -82,10 +82,11 @@ async function recordOnce({ db, schema_name, on_error }: ManualRun, job: Running
     return
   }
   if (!db.transaction) throw new PgqError('wrong_state', 'the database cannot run transactions')
-  const { output, jobs } = result
-  await db.transaction(async (transaction) => {
-    const sink = sqlJobSink(transaction, schema_name)
-    for (const { queue_name, payload, ...options } of jobs) await sink.add(queue_name, payload, options)
-    await job.release('complete', { transaction, ...(output !== undefined && { output: JSON.parse(output) }) })
-  })
+  await db.transaction((transaction) => addAndRelease(transaction, schema_name, job, result))
+}
+
+export async function addAndRelease(transaction: Queryable, schema_name: string, job: RunningJob, { output, jobs }: CompleteAndAdd): Promise<void> {
+  const sink = sqlJobSink(transaction, schema_name)
+  for (const { queue_name, payload, ...options } of jobs) await sink.add(queue_name, payload, options)
+  await job.release('complete', { transaction, ...(output !== undefined && { output: JSON.parse(output) }) })
 }

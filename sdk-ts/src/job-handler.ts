@@ -1,5 +1,5 @@
 /** `createJobHandler`: the endpoint that dispatched jobs are sent to. Mirrors functions/77-dispatch.sql. */
-import { PgqError, toPgqError } from './errors.ts'
+import { PgqError } from './errors.ts'
 import { expectText, refuse } from './expect.ts'
 import { responseOf, resultOf, type HandlerResult } from './job-handler-answer.ts'
 import {
@@ -8,13 +8,16 @@ import {
 import { runAndRelease } from './job-handler-release.ts'
 import { createJobReader, refusal } from './job-request.ts'
 import type { JobSource } from './job-source.ts'
+import { createReport } from './report.ts'
 import { createRun } from './run-handler.ts'
+import { createLeaveJob, createRunStep } from './run-step.ts'
 import { DEFAULT_SCHEMA } from './sql-call.ts'
 import { sqlJobSource } from './sql-job-source.ts'
 import { RunningJob } from './worker-job.ts'
+import { byKind, createDefineAll, type AnyWorkflow } from './workflows.ts'
 
 /** What handlers of a queue get as payload. */
-type PayloadOfEndpoint<Queue> = Queue extends EndpointQueue<infer Parsed> ? Parsed : never
+type PayloadOfEndpoint<Queue> = Queue extends AnyWorkflow ? never : Queue extends EndpointQueue<infer Parsed> ? Parsed : never
 
 /**
  * Makes a function that answers the requests of dispatchers, for every runtime with Web-standard requests: Node, Deno,
@@ -24,31 +27,35 @@ type PayloadOfEndpoint<Queue> = Queue extends EndpointQueue<infer Parsed> ? Pars
  * ```ts
  * Deno.serve(createJobHandler(queue, async ({ to }, job) => { await send(to) }, { signing_secret }))
  * ```
- * What the handler returns or throws means the same as in `startWorker`.
+ * What the handler returns or throws means the same as in `startWorker`. Workflows bring their own handlers:
+ * `createJobHandler(workflow, { signing_secret })`; mixed with queues, the handler is for the jobs of those.
  */
 export function createJobHandler<Parsed>(
   queue: EndpointQueue<Parsed>, handler: EndpointHandler<Parsed>, options: JobHandlerOptions,
 ): JobRequestHandler
-export function createJobHandler<const Queues extends readonly EndpointQueue[]>(
+export function createJobHandler(workflows: AnyWorkflow | readonly AnyWorkflow[], options: JobHandlerOptions): JobRequestHandler
+export function createJobHandler<const Queues extends readonly (EndpointQueue | AnyWorkflow)[]>(
   queues: Queues, handler: EndpointHandler<PayloadOfEndpoint<Queues[number]>>, options: JobHandlerOptions,
 ): JobRequestHandler
 export function createJobHandler(
-  queue_or_queues: EndpointQueue | readonly EndpointQueue[], handler: EndpointHandler<unknown>, options: JobHandlerOptions,
+  given: EndpointQueue | AnyWorkflow | readonly (EndpointQueue | AnyWorkflow)[],
+  handler_or_options: EndpointHandler<unknown> | JobHandlerOptions, more_options?: JobHandlerOptions,
 ): JobRequestHandler {
-  const queues = Array.isArray(queue_or_queues) ? (queue_or_queues as readonly EndpointQueue[]) : [queue_or_queues as EndpointQueue]
-  if (queues.length === 0) refuse('queues', 'a PgQueue or several', queue_or_queues)
+  const { queues, workflows } = byKind<EndpointQueue>(given)
+  const [handler, options] = typeof handler_or_options === 'function' ? [handler_or_options, more_options] : [undefined, handler_or_options]
+  if (queues.length + workflows.length === 0) refuse('queues', 'a PgQueue, a MultiStepPgQueue or several', given)
+  if (queues.length > 0 && handler === undefined) refuse('handler', 'a function', handler_or_options)
   for (const queue of queues) expectText('queue_name', queue?.queue_name)
   const settings = jobHandlerSettings(options ?? {})
   if (settings.manual_release && queues.some((queue) => queue.db === undefined)) refuse('queues', 'queues with a db, for manual release', 'one without')
-  const by_name = new Map(queues.map((queue) => [queue.queue_name, queue]))
+  const by_name = new Map<string, EndpointQueue>(workflows.map((workflow) => [workflow.queue_name, endpointOf(workflow)]))
+  for (const queue of queues) by_name.set(queue.queue_name, queue)
   const readJob = createJobReader(settings)
-  const run = createRun(by_name, handler)
-
-  function report(error: unknown): void {
-    const pgq_error = toPgqError(error)
-    settings.logger?.error?.(pgq_error.message, { code: pgq_error.code, error: pgq_error })
-    settings.on_error?.(pgq_error)
-  }
+  const report = createReport(settings)
+  const leave = createLeaveJob(report)
+  const plain = new Map(queues.map((queue) => [queue.queue_name, queue]))
+  const run = createRun({ queues: plain, handler, runStep: createRunStep(workflows, leave), leave })
+  const defineAll = createDefineAll(workflows, report)
 
   return async function handleJobRequest(request) {
     const received = await readJob(request)
@@ -58,6 +65,7 @@ export function createJobHandler(
     }
     const queue = by_name.get(received.queue_name)
     if (!queue) return refusal(404, `no job of queue "${received.queue_name}" is handled here`)
+    await defineAll()?.catch(report)
     const { db, schema_name = DEFAULT_SCHEMA } = queue
     const { manual_release = received.manual_release && db !== undefined } = settings
     if (!manual_release || !db) {
@@ -80,6 +88,11 @@ async function runWhileWaited(run: () => unknown, job: RunningJob, waits: AbortS
   clearTimeout(timer)
   waits.removeEventListener('abort', giveUp)
   return result
+}
+
+/** What of a workflow's queue is needed: its payloads are parsed for each version. */
+function endpointOf({ queue_name, db, schema_name }: AnyWorkflow): EndpointQueue {
+  return { queue_name, db, schema_name }
 }
 
 function sourceOf({ db, schema_name = DEFAULT_SCHEMA }: EndpointQueue): Pick<JobSource, 'keepOneAlive' | 'releaseOne'> {

@@ -2,6 +2,7 @@
 import { Webhook } from 'standardwebhooks'
 import { PgqError } from './errors.ts'
 import type { JobHandlerSettings } from './job-handler-options.ts'
+import type { RunPosition, StepState } from './run-state.ts'
 import type { LeasedJob } from './worker-job.ts'
 
 /** A job as its request tells of it. */
@@ -69,7 +70,7 @@ function isSame(given: string, secret: string): boolean {
 }
 
 /** The body, or undefined when it is too long. */
-async function readText({ body, headers }: Request, max_bytes: number): Promise<string | undefined> {
+export async function readText({ body, headers }: Request, max_bytes: number): Promise<string | undefined> {
   if (Number(headers.get('content-length') ?? 0) > max_bytes) return undefined
   if (body === null) return ''
   const decoder = new TextDecoder()
@@ -88,18 +89,32 @@ async function readText({ body, headers }: Request, max_bytes: number): Promise<
 }
 
 function jobOf(text: string): ReceivedJob | undefined {
-  let body: unknown
   try {
-    body = JSON.parse(text)
+    return receivedJob(JSON.parse(text))
   } catch {
     return undefined
   }
+}
+
+/** The job of a parsed body, or undefined when it holds none. */
+export function receivedJob(body: unknown): ReceivedJob | undefined {
   if (typeof body !== 'object' || body === null) return undefined
-  const { job_id, lease_token, queue_name, attempt, max_attempts, payload, headers, timeout_milliseconds, manual_release } = body as Record<string, unknown>
+  const { job_id, lease_token, queue_name, attempt, max_attempts, payload, headers, timeout_milliseconds, manual_release, step } = body as Record<string, unknown>
   const numbers = [job_id, lease_token, attempt, max_attempts, timeout_milliseconds]
   if (!numbers.every((number) => Number.isSafeInteger(number)) || typeof queue_name !== 'string' || payload === undefined) return undefined
+  const run = step === undefined ? undefined : positionOf(step)
+  if (step !== undefined && run === undefined) return undefined
   return {
     ...({ job_id, lease_token, attempt, max_attempts, timeout_milliseconds } as Record<'job_id' | 'lease_token' | 'attempt' | 'max_attempts' | 'timeout_milliseconds', number>),
-    queue_name, payload, headers: (headers ?? null) as ReceivedJob['headers'], manual_release: manual_release === true,
+    queue_name, payload, headers: (headers ?? null) as ReceivedJob['headers'], manual_release: manual_release === true, ...(run && { run }),
   }
+}
+
+/** Where a run stands, and what its step may know: all of it comes with the request. */
+function positionOf(step: unknown): RunPosition | undefined {
+  if (typeof step !== 'object' || step === null) return undefined
+  const { workflow, version, id, outputs, ...state } = step as Record<string, unknown>
+  if (typeof workflow !== 'string' || !Number.isSafeInteger(version) || typeof id !== 'string') return undefined
+  const known = { ...state, outputs: outputs ?? {} } as StepState
+  return { workflow, workflow_version: version as number, step: id, state: () => Promise.resolve(known) }
 }

@@ -1,6 +1,7 @@
 /** `JobSource`: all that a worker knows of the queue, so that jobs may come from elsewhere. Mirrors no SQL file. */
 import type { ListenCallbacks, Queryable, Unlisten } from './queryable.ts'
 import type { JobState, ReleaseOptions } from './release.ts'
+import type { FinishedStep, RunPosition } from './run-state.ts'
 
 /** How a job is released. */
 export type ReleaseResult = 'complete' | 'failed' | 'paused' | 'cancelled'
@@ -25,6 +26,8 @@ export interface PickedJob extends Lease {
   readonly lease_until: number
   /** Length of the lease. */
   readonly timeout_milliseconds: number
+  /** Where it stands, if it is a run of a workflow. */
+  readonly run?: RunPosition
 }
 
 /** What to pick. */
@@ -75,6 +78,8 @@ export interface JobSource {
   pick(request: PickRequest): Promise<PickedJob[]>
   /** Releases those that are still held, and tells the ids of the others. */
   release(batch: ReleaseBatch): Promise<number[]>
+  /** Finishes steps of runs that are still held, and tells the ids of the others. Undefined where there are no workflows. */
+  readonly finishSteps?: (steps: readonly FinishedStep[]) => Promise<number[]>
   /** Releases one job, possibly in a transaction of the caller's; rejects with `lease_lost`. */
   releaseOne(lease: Lease, result: ReleaseResult, options: ReleaseOptions): Promise<JobState>
   /** Both in one transaction; rejects with `lease_lost` and does nothing if one lease is lost. */
@@ -88,6 +93,8 @@ export interface JobSource {
   announceBusy(worker: string): Promise<void>
   /** Housekeeping, never needed for correctness. */
   maintain(): Promise<void>
+  /** Adds the jobs that are due by schedules; gives the milliseconds until the next one is due, or null. Undefined where there are no schedules. */
+  readonly driveSchedules?: () => Promise<number | null>
   /** Calls `on_notify` with the name of a queue that has a new job. Undefined where it can only poll. */
   readonly listen: ((on_notify: (queue_name: string) => void, callbacks: ListenCallbacks) => Promise<Unlisten>) | undefined
 }

@@ -8,9 +8,12 @@ const IS_OUTCOME = Symbol.for('pgq.outcome')
 /** What becomes of a job: made by `completeJob`, `failJob` and `pauseJob`; a handler returns or throws it. */
 export interface JobOutcome {
   readonly [IS_OUTCOME]: true
-  readonly result: ReleaseResult
+  /** 'next': a step of a run that is complete, and says what comes then. */
+  readonly result: ReleaseResult | 'next'
   /** JSON text. */
   readonly output: string | undefined
+  /** JSON text: see `StepOutcome`. */
+  readonly next: string | undefined
   readonly error: string | undefined
   readonly delay_milliseconds: number | undefined
   /** false with 'failed': dead at once. */
@@ -66,12 +69,17 @@ export function outcomeOfError(error: unknown): JobOutcome {
   return isOutcome(error) ? error : outcome('failed', { error: errorText(error) })
 }
 
+/** A step that is done with `output`, and what comes then (both are written as JSON). */
+export function nextOutcome(output: unknown, next: object): JobOutcome {
+  return outcome('next', { output: jsonOf(output), next: jsonOf(next) })
+}
+
 function isOutcome(x: unknown): x is JobOutcome {
   return typeof x === 'object' && x !== null && IS_OUTCOME in x
 }
 
-function outcome(result: ReleaseResult, rest: Partial<JobOutcome> = {}): JobOutcome {
-  return { [IS_OUTCOME]: true, result, output: undefined, error: undefined, delay_milliseconds: undefined, retry: true, ...rest }
+function outcome(result: JobOutcome['result'], rest: Partial<JobOutcome> = {}): JobOutcome {
+  return { [IS_OUTCOME]: true, result, output: undefined, next: undefined, error: undefined, delay_milliseconds: undefined, retry: true, ...rest }
 }
 
 /** Shared, because nearly every job ends so. */

@@ -1,8 +1,9 @@
-/** A `JobSource` that calls SQL. Mirrors functions/45-worker.sql, 55-pick.sql, 65-release.sql, 70-lease.sql and 85-maintain.sql. */
+/** A `JobSource` that calls SQL. Mirrors functions/45-worker.sql, 49-drive.sql, 55-pick.sql, 65-release.sql, 70-lease.sql and 85-maintain.sql. */
 import { PgqError } from './errors.ts'
 import type { JobSource, Lease, LeaseState, PickedJob, PickRequest, ReleaseBatch } from './job-source.ts'
 import type { Queryable } from './queryable.ts'
 import { releaseOne } from './release.ts'
+import { readTogether, sqlRuns, type RunCalls } from './run-state.ts'
 import { call, callOne, callVoid, jsonLinesParam, namedArguments, numbersParam, param, quoteName, textsParam } from './sql-call.ts'
 
 /** What SQL offers beyond `JobSource`. */
@@ -21,7 +22,8 @@ const picked = (first_queue: string): string => `json_build_array(
   json_agg(p.payload),
   json_object_agg(p.job_id, p.headers) FILTER (WHERE p.headers IS NOT NULL),
   json_object_agg(p.job_id, p.group_key) FILTER (WHERE p.group_key IS NOT NULL),
-  json_object_agg(p.job_id, p.queue_name) FILTER (WHERE p.queue_name <> ${first_queue}))::text AS r`
+  json_object_agg(p.job_id, p.queue_name) FILTER (WHERE p.queue_name <> ${first_queue}),
+  json_object_agg(p.job_id, json_build_array(p.workflow, p.workflow_version, p.step)) FILTER (WHERE p.workflow IS NOT NULL))::text AS r`
 
 const milliseconds = (moment: string): string => `(date_part('epoch', ${moment}) * 1000)::bigint`
 
@@ -35,6 +37,7 @@ type Picked = [
   headers: Record<string, Record<string, unknown>> | null,
   group_keys: Record<string, string> | null,
   queue_names: Record<string, string> | null,
+  runs: Record<string, [workflow: string, workflow_version: number, step: string]> | null,
 ]
 
 /** Share of the newest pick in the average size of a job. */
@@ -59,13 +62,15 @@ export function sqlJobSource(db: Queryable, schema_name: string): SqlJobSource {
   const announce_idle = `SELECT ${schema}.announce_idle(${namedArguments({
     queue_names: 'text[]', worker: 'text', idle_milliseconds: 'integer',
   })})::text AS r`
+  const runs = sqlRuns(db, schema_name)
   const { listen } = db
   let bytes_per_job = 0
 
   /** Runs a statement that picks. */
   async function callPick(on: Queryable, q: string, request: PickRequest, args: readonly (string | null)[]): Promise<PickedJob[]> {
     let bytes = 0
-    const jobs = pickedJobs(request, await callOne(on, q, [firstQueue(request), ...args], (text) => (bytes = text.length)))
+    const calls = on === db ? runs : sqlRuns(on, schema_name)
+    const jobs = pickedJobs(request, calls, await callOne(on, q, [firstQueue(request), ...args], (text) => (bytes = text.length)))
     // Larger ones count at once, smaller ones slowly.
     if (jobs.length > 0) bytes_per_job = Math.max(bytes / jobs.length, bytes_per_job + (bytes / jobs.length - bytes_per_job) * WEIGHT)
     return jobs
@@ -83,6 +88,8 @@ export function sqlJobSource(db: Queryable, schema_name: string): SqlJobSource {
     async release(batch) {
       return (await callOne<number[] | null>(db, release_jobs, releaseArguments(batch))) ?? []
     },
+
+    finishSteps: runs.finish,
 
     releaseAndPick(batch, request) {
       return callPick(db, release_and_pick, request, [...releaseArguments(batch), ...pickArguments(request)])
@@ -116,6 +123,8 @@ export function sqlJobSource(db: Queryable, schema_name: string): SqlJobSource {
       await callVoid(db, `SELECT ${schema}.maintain()`, [])
     },
 
+    driveSchedules: () => callOne(db, `SELECT ${schema}.drive_schedules()::text AS r`, []),
+
     listen: listen && (async (on_notify, callbacks) => {
       const channel = await callOne<string>(db, `SELECT to_json(${schema}.wake_up_channel())::text AS r`, [])
       return listen.call(db, channel, on_notify, callbacks)
@@ -146,14 +155,25 @@ function firstQueue({ queue_names: [first = ''] }: PickRequest): string {
   return first
 }
 
-function pickedJobs(request: PickRequest, [numbers, payloads, headers, group_keys, queue_names]: Picked): PickedJob[] {
+function pickedJobs(request: PickRequest, calls: RunCalls, [numbers, payloads, headers, group_keys, queue_names, runs]: Picked): PickedJob[] {
   if (numbers === null) return []
   const first_queue = firstQueue(request)
-  return numbers.map(([job_id, lease_token, attempt, max_attempts, timeout_milliseconds, priority, added_at, lease_until], index) => ({
+  const jobs: PickedJob[] = numbers.map(([job_id, lease_token, attempt, max_attempts, timeout_milliseconds, priority, added_at, lease_until], index) => ({
     job_id, lease_token, attempt, max_attempts, timeout_milliseconds, priority, added_at, lease_until,
     payload: payloads[index],
     headers: headers?.[job_id] ?? null,
     group_key: group_keys?.[job_id] ?? null,
     queue_name: queue_names?.[job_id] ?? first_queue,
   }))
+  return runs === null ? jobs : withRuns(jobs, calls, runs)
+}
+
+function withRuns(jobs: readonly PickedJob[], calls: RunCalls, runs: NonNullable<Picked[5]>): PickedJob[] {
+  const stateOf = readTogether(calls, Object.keys(runs).map(Number))
+  return jobs.map((job) => {
+    const at = runs[job.job_id]
+    if (at === undefined) return job
+    const [workflow, workflow_version, step] = at
+    return { ...job, run: { workflow, workflow_version, step, state: () => stateOf(job.job_id) } }
+  })
 }

@@ -14,8 +14,10 @@ export interface JobAttempt {
   /** How long it took. */
   readonly milliseconds: number
   readonly worker: string | null
-  /** complete, failed, paused, cancelled or timed out, as SQL words it. */
+  /** complete, failed, paused, cancelled or timed out, as SQL words it; of a run also compensated. */
   readonly outcome: string
+  /** Of a run: at which step. */
+  readonly step?: string
   readonly error: string | null
 }
 
@@ -45,8 +47,14 @@ export interface JobStatus<T = unknown> {
   readonly output: unknown
   /** The last error. */
   readonly error: string | null
-  /** Oldest first. */
+  /** Oldest first; of a run also the steps that are done. */
   readonly attempts: readonly JobAttempt[]
+  /** Of a run: the workflow, the version that it keeps, and the step at which it stands or stood last. */
+  readonly workflow: string | null
+  readonly workflow_version: number | null
+  readonly step: string | null
+  /** The run that has started this job. */
+  readonly parent_job_id: number | null
 }
 
 /** A queue in figures. */

@@ -41,7 +41,7 @@ export interface JobContext extends DispatchedJobContext {
 
 /** What of a job is known to who runs it, be it picked or dispatched. */
 export type LeasedJob = Pick<
-  PickedJob, 'job_id' | 'lease_token' | 'queue_name' | 'attempt' | 'max_attempts' | 'payload' | 'headers' | 'timeout_milliseconds'
+  PickedJob, 'job_id' | 'lease_token' | 'queue_name' | 'attempt' | 'max_attempts' | 'payload' | 'headers' | 'timeout_milliseconds' | 'run'
 >
 
 /** A class for once: one object for each job, with no closures of its own, because there may be 100 000 a second. */
@@ -112,11 +112,16 @@ export class RunningJob<Leased extends LeasedJob = LeasedJob> implements Dispatc
     return lease_until
   }
 
-  async release(result: ReleaseResult, options: ReleaseOptions = {}): Promise<JobState> {
+  release(result: ReleaseResult, options: ReleaseOptions = {}): Promise<JobState> {
+    return this.releaseBy(() => this.#source.releaseOne(this, result, options))
+  }
+
+  /** Released by this call. */
+  async releaseBy(release: () => Promise<JobState>): Promise<JobState> {
     // Set first: the keep-alive must not wait for the row that a transaction of the user holds.
     this.is_released = true
     try {
-      return await this.#source.releaseOne(this, result, options)
+      return await release()
     } catch (error) {
       this.is_released = false
       throw error

@@ -1,5 +1,6 @@
 /** The loop of a worker: picks, runs handlers, brings results back. Mirrors no SQL file; speaks to a `JobSource` only. */
 import { backoff, sleep } from './backoff.ts'
+import { planSchedules } from './drive.ts'
 import { PgqError, toPgqError } from './errors.ts'
 import type { JobSource, PickedJob, PickRequest } from './job-source.ts'
 import { outcomeOfError, PAUSED, type JobOutcome } from './outcome.ts'
@@ -29,7 +30,7 @@ export function runWorker(source: JobSource, queue_names: readonly string[], run
   const { concurrency, worker, logger } = settings
   const held = new Set<HeldJob>()
   const pace = createPace(performance.now())
-  const totals = { picked: 0, complete: 0, failed: 0, paused: 0, cancelled: 0, lost: 0 }
+  const totals = { picked: 0, complete: 0, next: 0, failed: 0, paused: 0, cancelled: 0, lost: 0 }
   let results: HeldJob[] = []
   let calls = 0
   let asked_for = 0
@@ -154,7 +155,7 @@ export function runWorker(source: JobSource, queue_names: readonly string[], run
     putAway(job)
     totals[outcome.result]++
     // When it comes again is not known here.
-    if (outcome.result === 'failed' || outcome.result === 'paused') waker.forget()
+    if (outcome.result === 'failed' || outcome.result === 'paused' || outcome.result === 'next') waker.forget()
   }
 
   function on_refused(job: HeldJob, error: PgqError): void {
@@ -258,6 +259,7 @@ export function runWorker(source: JobSource, queue_names: readonly string[], run
     over.abort()
     leases.stop()
     stopMaintenance()
+    stopSchedules?.()
     waker.stop().catch(report).then(tell_stopped)
   }
 
@@ -276,6 +278,7 @@ export function runWorker(source: JobSource, queue_names: readonly string[], run
 
   settings.signal?.addEventListener('abort', onSignal, { once: true })
   const stopMaintenance = planMaintenance(() => source.maintain().catch(report))
+  const stopSchedules = source.driveSchedules && settings.drive_schedules !== false ? planSchedules(source.driveSchedules, report) : undefined
   waker.start()
   if (settings.signal?.aborted) onSignal()
   else pump()
@@ -285,8 +288,8 @@ export function runWorker(source: JobSource, queue_names: readonly string[], run
     stop,
     stopped,
     stats: () => {
-      const { picked, complete, failed, paused, lost } = totals
-      return { running: runner.running, waiting: runner.waiting, unrecorded: results.length, picked, complete, failed, paused, lost, last_error }
+      const { picked, complete, next, failed, paused, lost } = totals
+      return { running: runner.running, waiting: runner.waiting, unrecorded: results.length, picked, complete: complete + next, failed, paused, lost, last_error }
     },
     [Symbol.asyncDispose]: () => stop(),
   }

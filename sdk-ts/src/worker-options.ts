@@ -33,6 +33,8 @@ export interface WorkerOptions {
   readonly max_run_milliseconds?: number
   /** Pick also above the queues' max_concurrency. @default false */
   readonly ignore_max_concurrency?: boolean
+  /** Add the jobs that are due by schedules, of any queue; whoever comes first does it. @default true */
+  readonly drive_schedules?: boolean
   /** Stops the worker gracefully when it aborts. @default none */
   readonly signal?: AbortSignal
   /** @default none: a worker prints nothing */
@@ -59,7 +61,7 @@ export interface WorkerStats {
   readonly unrecorded: number
   /** Jobs picked since the start. */
   readonly picked: number
-  /** Jobs recorded as complete since the start; the same for the others. */
+  /** Jobs, and steps of runs, recorded as complete since the start; the same for the others. */
   readonly complete: number
   readonly failed: number
   readonly paused: number

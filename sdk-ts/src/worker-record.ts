@@ -1,7 +1,8 @@
-/** Brings results into the database in as few calls as can be. Mirrors functions/65-release.sql. */
+/** Brings results into the database in as few calls as can be. Mirrors functions/65-release.sql and 58-step.sql. */
 import { PgqError } from './errors.ts'
-import type { JobSource, PickedJob, PickRequest, ReleaseBatch } from './job-source.ts'
+import type { JobSource, PickedJob, PickRequest, ReleaseBatch, ReleaseResult } from './job-source.ts'
 import { outcomeOfError, type JobOutcome } from './outcome.ts'
+import type { FinishedStep } from './run-state.ts'
 import type { RunningJob } from './worker-job.ts'
 
 /** What is told while results are recorded. */
@@ -29,28 +30,27 @@ export async function recordResults(
 async function recordGroup(
   source: JobSource, group: readonly RunningJob[], request: PickRequest | undefined, callbacks: RecordCallbacks,
 ): Promise<PickedJob[]> {
-  const batch = batchOf(group)
+  const is_one_call = request !== undefined && group[0]!.outcome!.result !== 'next'
   try {
-    if (request) {
-      const picked = await source.releaseAndPick(batch, request)
+    if (is_one_call) {
+      const picked = await source.releaseAndPick(batchOf(group), request)
       for (const job of group) callbacks.on_recorded(job, job.outcome!)
       return picked
     }
-    await releaseGroup(source, group, batch, callbacks)
-    return []
+    await releaseGroup(source, group, callbacks)
   } catch (error) {
-    if (!(error instanceof PgqError)) throw error
-    if (request && error.code === 'lease_lost') await releaseGroup(source, group, batch, callbacks)
-    else if (error.code === 'invalid_argument' || error.code === 'too_large') await recordOneByOne(source, group, callbacks)
+    if (is_one_call && isLoss(error)) await releaseGroup(source, group, callbacks)
+    else if (isRefusal(error)) await recordOneByOne(source, group, callbacks)
     else throw error
-    return request ? source.pick(request) : []
   }
+  return request ? source.pick(request) : []
 }
 
 async function releaseGroup(
-  source: JobSource, group: readonly RunningJob[], batch: ReleaseBatch, callbacks: RecordCallbacks,
+  source: JobSource, group: readonly RunningJob[], callbacks: RecordCallbacks,
 ): Promise<void> {
-  const lost = new Set(await source.release(batch))
+  const is_next = group[0]!.outcome!.result === 'next'
+  const lost = new Set(await (is_next ? source.finishSteps!(group.map(stepOf)) : source.release(batchOf(group))))
   for (const job of group) {
     if (lost.has(job.job_id)) callbacks.on_lost(job)
     else callbacks.on_recorded(job, job.outcome!)
@@ -61,14 +61,23 @@ async function releaseGroup(
 async function recordOneByOne(source: JobSource, group: readonly RunningJob[], callbacks: RecordCallbacks): Promise<void> {
   for (const job of group) {
     try {
-      await releaseGroup(source, [job], batchOf([job]), callbacks)
+      await releaseGroup(source, [job], callbacks)
     } catch (error) {
-      if (!(error instanceof PgqError) || (error.code !== 'invalid_argument' && error.code !== 'too_large')) throw error
+      if (!isRefusal(error)) throw error
       callbacks.on_refused(job, error)
       job.outcome = outcomeOfError(`its result could not be stored: ${error.message}`)
-      await releaseGroup(source, [job], batchOf([job]), callbacks)
+      await releaseGroup(source, [job], callbacks)
     }
   }
+}
+
+function isLoss(error: unknown): boolean {
+  return error instanceof PgqError && error.code === 'lease_lost'
+}
+
+/** The result itself cannot be stored; of a step also what it asks for. */
+function isRefusal(error: unknown): error is PgqError {
+  return error instanceof PgqError && ['invalid_argument', 'too_large', 'workflow_not_found'].includes(error.code)
 }
 
 /** Jobs that one call can release together; the largest group first. */
@@ -94,10 +103,14 @@ function batchOf(group: readonly RunningJob[]): ReleaseBatch {
   const { result, delay_milliseconds, retry } = group[0]!.outcome!
   return {
     leases: group,
-    result,
+    result: result as ReleaseResult, // Those with 'next' are finished as steps.
     outputs: result === 'complete' ? group.map((job) => job.outcome!.output) : undefined,
     errors: result === 'failed' ? group.map((job) => job.outcome!.error) : undefined,
     delay_milliseconds,
     retry,
   }
+}
+
+function stepOf({ job_id, lease_token, outcome }: RunningJob): FinishedStep {
+  return { job_id, lease_token, output: outcome!.output, next: outcome!.next }
 }

@@ -33,6 +33,7 @@ function lineOf(jobs: number, { largest_pick = Infinity }: { largest_pick?: numb
     },
     announceIdle: async () => null,
     announceBusy: async () => {},
+    driveSchedules: async () => null,
     maintain: async () => {},
     listen: undefined,
   }

@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { resolve } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { PgQueue } from '../src/index.ts'
+import { MultiStepPgQueue, PgQueue } from '../src/index.ts'
 import { closedUrl, dispatch } from './http-support.ts'
 import { installRuntimes } from './runtimes/install.ts'
 import { DATABASE_URL, installPlain, openDb, until } from './support.ts'
@@ -15,6 +15,8 @@ const SIGNING_SECRET = `whsec_${btoa('32 bytes that nobody can know of')}`
 const server = openDb()
 const db = openDb({ url })
 const mail = new PgQueue<{ to: string }>(db, 'mail')
+/** That of examples/http/workflows.ts. */
+const signup = new MultiStepPgQueue<{ name: string }>(db, 'signups', 'signup', [{ id: 'create', handler() {} }, { id: 'welcome', handler() {} }])
 const processes: ChildProcess[] = []
 
 beforeAll(async () => {
@@ -127,5 +129,26 @@ test('longrunning-queue.ts works jobs, and ends', async () => {
   await mail.getConfig().removeEndpoint()
   const example = node('examples/http/longrunning-queue.ts')
   expect(await mail.waitForResult((await mail.addJob({ to: 'ada@example.org' })).job_id)).toMatchObject({ state: 'complete', output: { sent: 'ada@example.org' } })
+  expect(await example.end(), example.output()).toBe(0)
+}, 60_000)
+
+test.each(['endpoint-multi-step-queue.ts', 'endpoint-multi-step-queue-by-hand.ts'])('%s does the steps of a run', async (name) => {
+  const example = node('test/serve-example.ts', {}, `examples/http/${name}`)
+  const port = await until(() => /^(\d+)$/m.exec(example.output())?.[1], 30_000)
+  const config = signup.getRawQueue().getConfig()
+  const endpoint = { endpoint_url: `http://127.0.0.1:${port}`, endpoint_is_insecure_allowed: true }
+  await config.setEndpoint(true, { ...endpoint, endpoint_manual_release: name.includes('by-hand') })
+  await config.rotateSigningSecret(SIGNING_SECRET)
+  await using _dispatcher = dispatch(db, [signup])
+  const { job_id } = await signup.addJob({ name: 'Ada' })
+  expect(await signup.waitForResult(job_id)).toMatchObject({ state: 'complete', attempt: 1, output: { sent: 'Ada', customer: 'ADA' } })
+  await config.removeEndpoint()
+  await example.end()
+}, 60_000)
+
+test.each(['longrunning-multi-step-queue.ts', 'longrunning-multi-step-queue-by-hand.ts'])('%s does the steps of a run, and ends', async (name) => {
+  const example = node(`examples/http/${name}`)
+  const { job_id } = await signup.addJob({ name: 'Ada' })
+  expect(await signup.waitForResult(job_id)).toMatchObject({ state: 'complete', output: { sent: 'Ada', customer: 'ADA' } })
   expect(await example.end(), example.output()).toBe(0)
 }, 60_000)

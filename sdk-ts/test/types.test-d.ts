@@ -3,7 +3,7 @@ import type postgres from 'postgres'
 import type { Pool } from 'pg'
 import type { PGlite } from '@electric-sql/pglite'
 import {
-  createJobHandler, fromPg, fromPglite, fromPostgresTransaction, PgQueue, PostgresDb, startWorker, z, type DispatchedJob, type DispatchedJobContext, type JobRequestHandler,
+  createJobHandler, fromPg, fromPglite, fromPostgresTransaction, PgQueue, PostgresDb, scheduleJob, startWorker, z, type DispatchedJob, type DispatchedJobContext, type JobRequestHandler,
   type Queryable,
 } from '../src/index.ts'
 
@@ -37,6 +37,16 @@ export async function payloadsAreTyped(): Promise<void> {
   await plain.getConfig().set({ max_concurrency: null })
   // @ts-expect-error Only limits may be null.
   await plain.getConfig().set({ max_attempts: null })
+}
+
+export async function schedulesAreTyped(): Promise<void> {
+  const queue = new PgQueue<{ n: number }>(db, 'q')
+  const schedule = await scheduleJob(queue, { name: 'daily', cron: '@daily', payload: { n: 1 } })
+  same<typeof schedule.payload, { n: number }>(true)
+  // @ts-expect-error A payload of another type.
+  await scheduleJob(queue, { name: 'daily', cron: '@daily', payload: { n: 'x' } })
+  // @ts-expect-error Not a policy.
+  await scheduleJob(queue, { name: 'daily', cron: '@daily', payload: { n: 1 } }, { overlap: 'queue' })
 }
 
 export function handlersAreTyped(): void {

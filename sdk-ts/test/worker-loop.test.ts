@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { PgqError, type JobSource, type PickedJob, type ReleaseBatch } from '../src/index.ts'
+import { PgqError, type FinishedStep, type JobSource, type PickedJob, type ReleaseBatch } from '../src/index.ts'
+import { nextOutcome } from '../src/outcome.ts'
 import { runWorker } from '../src/worker-loop.ts'
 import { workerSettings } from '../src/worker-options.ts'
 import { until } from './support.ts'
@@ -66,6 +67,22 @@ test('one call records the last results and picks the next, and batches grow', a
   expect(asked[1]).toMatch(/^release 4 complete and pick/)
   // Far fewer calls than jobs.
   expect(asked.length).toBeLessThan(500)
+})
+
+test('steps that say what comes next are finished together, and then the next jobs are picked', async () => {
+  const finished: FinishedStep[][] = []
+  const { source, asked } = memorySource(4, {
+    finishSteps: async (steps) => {
+      finished.push([...steps])
+      return steps.filter(({ job_id }) => job_id === 2).map(({ job_id }) => job_id)
+    },
+  })
+  const worker = runWorker(source, ['q'], ({ job_id }) => nextOutcome(`of ${job_id}`, { step: 'x' }), settings)
+  await until(() => asked.length >= 2)
+  await worker.stop()
+  expect(finished).toEqual([[1, 2, 3, 4].map((job_id) => ({ job_id, lease_token: 1, output: `"of ${job_id}"`, next: '{"step":"x"}' }))])
+  expect(asked.slice(0, 2)).toEqual(['pick 4', 'pick 4'])
+  expect(worker.stats()).toMatchObject({ picked: 4, complete: 3, lost: 1 })
 })
 
 test('a worker that finds nothing announces itself, looks once more and waits', async () => {

@@ -249,7 +249,7 @@ test('bad arguments are told with what was expected and what came', async () => 
   const messageOf = async (work: () => unknown) => (await errorOf(work, 'invalid_argument')).message
   expect(await messageOf(() => startWorker(queue, () => {}, { concurrency: 0 }))).toBe('Expected `concurrency` to be a whole number from 1 to 100000, got 0')
   expect(await messageOf(() => startWorker(queue, 5 as never))).toBe('Expected `handler` to be a function, got 5')
-  expect(await messageOf(() => startWorker([], () => {}))).toBe('Expected `queues` to be a PgQueue or several, got an array')
-  expect(await messageOf(() => startWorker('q' as never, () => {}))).toBe("Expected `queues` to be a PgQueue or several, got 'q'")
+  expect(await messageOf(() => startWorker([], () => {}))).toBe('Expected `queues` to be a PgQueue, a MultiStepPgQueue or several, got an array')
+  expect(await messageOf(() => startWorker('q' as never, () => {}))).toBe("Expected `queues` to be a PgQueue, a MultiStepPgQueue or several, got 'q'")
   expect(await messageOf(() => startWorker([queue, new PgQueue(db, 'q', 'other')], () => {}))).toMatch('queues of one database and one schema')
 })

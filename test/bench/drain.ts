@@ -2,11 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { share, type Scene } from './experiment.ts'
 import { payloads } from './payload.ts'
-import { QUEUE } from './peers/peer.ts'
+import { QUEUE, workOf, type WorkKind } from './peers/peer.ts'
 import { startAll } from './start-all.ts'
 import { LONGEST_SILENCE_MILLISECONDS, startWorkerProcess } from './worker-process.ts'
 
 export interface Drained {
+  readonly seconds: number
   readonly jobs_per_second: number
   /** Of the first process. */
   readonly peak_rss_bytes: number
@@ -18,6 +19,8 @@ export interface DrainOptions {
   readonly jobs?: readonly object[]
   readonly processes?: number
   readonly queue_names?: readonly string[]
+  /** @default 'jobs' */
+  readonly kind?: WorkKind
 }
 
 /**
@@ -25,8 +28,8 @@ export interface DrainOptions {
  * stopped, while the jobs are added.
  */
 export async function drain({ peer, place, sizes }: Scene, options: DrainOptions): Promise<Drained> {
-  const { jobs = payloads(share(peer, sizes.many)), processes = 1, queue_names = [QUEUE] } = options
-  const producer = await peer.openProducer(place, 16)
+  const { jobs = payloads(share(peer, sizes.many)), processes = 1, queue_names = [QUEUE], kind = 'jobs' } = options
+  const producer = await workOf(peer, kind).openProducer(place, 16)
   const addTo = async (batch: readonly object[]): Promise<void> => {
     const length = Math.ceil(batch.length / queue_names.length)
     for (const [index, name] of queue_names.entries()) {
@@ -34,7 +37,7 @@ export async function drain({ peer, place, sizes }: Scene, options: DrainOptions
       if (part.length > 0) await producer.addMany(part, name)
     }
   }
-  await using workers = await startAll(processes, () => startWorkerProcess({ peer: peer.name, place, queue_names, settings: 'best' }))
+  await using workers = await startAll(processes, () => startWorkerProcess({ peer: peer.name, place, queue_names, settings: 'best', kind }))
 
   async function work(expected: number): Promise<number> {
     await Promise.all(workers.map((worker) => worker.start()))
@@ -61,5 +64,5 @@ export async function drain({ peer, place, sizes }: Scene, options: DrainOptions
   const seconds = await work(jobs.length)
   const peak_rss_bytes = await workers[0]!.peakMemory()
   await producer.end()
-  return { jobs_per_second: jobs.length / seconds, peak_rss_bytes, added_per_second: jobs.length / adding_seconds }
+  return { seconds, jobs_per_second: jobs.length / seconds, peak_rss_bytes, added_per_second: jobs.length / adding_seconds }
 }

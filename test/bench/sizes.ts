@@ -23,6 +23,12 @@ export interface Sizes {
   readonly running_head: number
   readonly held_group: number
   readonly queues: number
+  /** Of a workflow of three steps. */
+  readonly runs: number
+  /** That one run starts. */
+  readonly children: number
+  /** Of workflows whose types are checked. */
+  readonly steps: readonly number[]
   /** Jobs of rows about bytes and about features. */
   readonly batch_jobs: number
   /** Payloads: [bytes, jobs]. */
@@ -36,12 +42,14 @@ export function sizes({ quick, full }: { quick: boolean; full: boolean }): Sizes
   if (quick) {
     return {
       seconds: 0.1, transactions: 16, many: 400, singles: 32, stock: 600, churn: 600, churn_seconds: 1, latency_samples: 1, latency_seconds: 3,
-      backlogs: [200, 400], picks: 20, running_head: 100, held_group: 200, queues: 5, batch_jobs: 600, payloads: [[1000, 100], [100_000, 10]], warm_up: 20, most_clients: 2,
+      backlogs: [200, 400], picks: 20, running_head: 100, held_group: 200, queues: 5, runs: 100, children: 200, steps: [30],
+      batch_jobs: 600, payloads: [[1000, 100], [100_000, 10]], warm_up: 20, most_clients: 2,
     }
   }
   return {
     seconds: 2, transactions: undefined, many: 100_000, singles: 2000, stock: 60_000, churn: 600_000, churn_seconds: 40, latency_samples: 300,
     latency_seconds: 20, backlogs: full ? [10_000, 1_000_000, 10_000_000] : [10_000, 1_000_000], picks: 2000, running_head: 1000,
-    held_group: 1_000_000, queues: 100, batch_jobs: 20_000, payloads: [[1000, 20_000], [100_000, 2000]], warm_up: 500, most_clients: 16,
+    held_group: 1_000_000, queues: 100, runs: 20_000, children: 10_000, steps: [1, 30], batch_jobs: 20_000,
+    payloads: [[1000, 20_000], [100_000, 2000]], warm_up: 500, most_clients: 16,
   }
 }

@@ -1,12 +1,12 @@
 /** The worker process itself: see worker-process.ts. */
 import { loadPeer } from './peers/load.ts'
-import type { RunningWorker } from './peers/peer.ts'
+import { workOf, type RunningWorker } from './peers/peer.ts'
 import type { FromWorker, ToWorker, WorkerTask } from './worker-process.ts'
 
 /** How often it tells how far it is. */
 const REPORT_MILLISECONDS = 5
 
-const { peer: peer_name, place, queue_names, settings } = JSON.parse(process.argv[2]!) as WorkerTask
+const { peer: peer_name, place, queue_names, settings, kind } = JSON.parse(process.argv[2]!) as WorkerTask
 const peer = await loadPeer(peer_name)
 const tell = (message: FromWorker): void => void process.send!(message)
 
@@ -20,9 +20,14 @@ const now = (): number => Number(process.hrtime.bigint())
 
 function on_job(payload: unknown): void {
   last_at = now()
-  if (count++ === 0) first_at = last_at
+  first_at ||= last_at
+  count++
   const { sent_at } = payload as { sent_at?: number }
   if (sent_at !== undefined) tell({ type: 'latency', milliseconds: (last_at - sent_at) / 1e6 })
+}
+
+function on_begin(): void {
+  first_at ||= now()
 }
 
 let told = 0
@@ -34,8 +39,8 @@ setInterval(() => {
 
 async function obey(order: ToWorker): Promise<void> {
   if (order === 'start') {
-    count = told = 0
-    worker = await peer.startWorker(place, { queue_names, settings, on_job })
+    count = told = first_at = 0
+    worker = await workOf(peer, kind).startWorker(place, { queue_names, settings, on_job, on_begin })
     tell({ type: 'started' })
   } else if (order === 'stop') {
     await worker?.stop()

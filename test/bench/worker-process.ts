@@ -1,6 +1,6 @@
 /** A peer's worker in a process of its own, seen from the bench: memory and processor are then its own. */
 import { fork, type ChildProcess } from 'node:child_process'
-import type { Place } from './peers/peer.ts'
+import type { Place, WorkKind } from './peers/peer.ts'
 import { bundlePath } from './worker-bundle.ts'
 
 export interface WorkerTask {
@@ -8,6 +8,7 @@ export interface WorkerTask {
   readonly place: Place
   readonly queue_names: readonly string[]
   readonly settings: 'default' | 'best'
+  readonly kind: WorkKind
 }
 
 /** What the process tells while it works: jobs handled since the last start, and when (nanoseconds of the machine's clock). */

@@ -9,8 +9,8 @@ import { openSession, type Session } from '../support/session.ts'
 
 const JOBS = 1_000_000
 
-/** What pays off only on a table of known size. The tables of queues, lanes and workers are small, and may be read as one likes. */
-const FORBIDDEN = /^(Seq Scan|Bitmap Heap Scan|Sample Scan) on (job|running_job|unique_key|group_hint|finished_job|request)/
+/** What pays off only on a table of known size. The tables of queues, lanes, workflows and workers are small, and may be read as one likes. */
+const FORBIDDEN = /^(Seq Scan|Bitmap Heap Scan|Sample Scan) on (job|running_job|unique_key|group_hint|finished_job|request|run_\w+|child_result)/
 
 // Each statement that a worker, a producer or a dispatcher issues, for some jobs that it holds.
 const statements: Readonly<Record<string, (of: number) => string>> = {
@@ -40,6 +40,18 @@ const statements: Readonly<Record<string, (of: number) => string>> = {
   'an add with groups': (of) => `
     SELECT pgq.add_jobs('grouped', ARRAY(SELECT to_jsonb(i) FROM generate_series(1, ${of}) AS i),
                         group_keys => ARRAY(SELECT 'group ' || i FROM generate_series(1, ${of}) AS i))`,
+  'an add of runs': (of) => `
+    SELECT pgq.add_jobs('flow', ARRAY(SELECT to_jsonb(i) FROM generate_series(1, ${of}) AS i), workflow => 'w')`,
+  'a pick of runs': (of) => `
+    INSERT INTO mine SELECT p.job_id, p.lease_token FROM pgq.pick_jobs(ARRAY['flow'], ${of}) AS p`,
+  'a look at the steps of runs': (of) => `SELECT count(*) FROM pgq.get_steps(ARRAY(SELECT m.job_id FROM mine AS m LIMIT ${of})) AS s`,
+  'a release of runs': (of) => `SELECT pgq.release_jobs(${heldBy(of)}, 'complete')`,
+  'a release of runs that fails': (of) => `SELECT pgq.release_jobs(${heldBy(of)}, 'failed')`,
+  'the end of runs': (of) => `SELECT count(*) FROM pgq.finish_steps(${stepsOf(of, '{"complete": true}')}) AS s`,
+  'a wait of runs for signals': (of) => `SELECT count(*) FROM pgq.finish_steps(${stepsOf(of, '{"signal": "s"}')}) AS s`,
+  'a start of children by runs': (of) => `
+    SELECT count(*) FROM pgq.finish_steps(${stepsOf(of, '{"children": [{"payload": 1, "queue_name": "kids"}]}')}) AS s`,
+  'a release of children': (of) => `SELECT pgq.release_jobs(${heldBy(of)}, 'complete')`,
   'an announcement of idleness': () => `SELECT pgq.announce_idle(ARRAY['mail', 'grouped'], 'me', 1000)`,
   'a pick of requests': (of) => `INSERT INTO mine SELECT r.job_id, r.lease_token FROM pgq.pick_requests(${of}) AS r`,
   'a look at the endpoints': () => `SELECT count(*) FROM pgq.endpoint_status() AS s`,
@@ -67,15 +79,26 @@ function answering(of: number, answer: string): string {
     FROM (SELECT m.job_id, m.lease_token FROM mine AS m ORDER BY m.place DESC LIMIT ${of}) AS m)`
 }
 
-/** A pick from several queues looks at each, one of a queue with groups at each group that has a hint, until it has enough: hundreds, not a million. */
+/** The argument of finish_steps for what `mine` holds, no more than so many. */
+function stepsOf(of: number, next: string): string {
+  return `
+    (SELECT COALESCE(jsonb_agg(jsonb_build_object('job_id', m.job_id, 'lease_token', m.lease_token, 'next', '${next}'::jsonb)), '[]')
+     FROM (SELECT held.job_id, held.lease_token FROM mine AS held ORDER BY held.place DESC LIMIT ${of}) AS m)`
+}
+
+/** A scan may follow 400 entries before it is worth a watermark. A pick from several queues looks at each, one of a queue with groups at each group that has a hint, until it has enough: hundreds, not a million. */
 function mostBuffers(name: string, of: number): number {
-  return /pick (from (several|a queue with groups)|of requests)/.test(name) ? 10_000 + 60 * of : 200 + 60 * of
+  if (/pick (from (several|a queue with groups)|of requests)/.test(name)) return 10_000 + 60 * of
+  return 500 + (/children|runs/.test(name) ? 150 : 60) * of
 }
 
 /** The queue whose jobs are held for the statement; none when it needs none. */
 function heldFrom(name: string): string | undefined {
-  if (/answer|extension/.test(name)) return 'sent'
-  return /of jobs with keys/.test(name) ? 'keyed' : /release|keep-alive/.test(name) ? 'mail' : undefined
+  const queues = [
+    [/answer|extension/, 'sent'], [/of jobs with keys/, 'keyed'], [/of children/, 'kids'], [/(steps|release|end|wait|children).* runs/, 'flow'],
+    [/release|keep-alive/, 'mail'],
+  ] as const
+  return queues.find(([names]) => names.test(name))?.[1]
 }
 
 describe(`from an empty queue to ${JOBS} jobs`, () => {
@@ -89,12 +112,13 @@ describe(`from an empty queue to ${JOBS} jobs`, () => {
     cluster.psql('CREATE EXTENSION pgq')
     analyst = openSession(cluster.url)
     old = await open()
-    await old.sql`SELECT pgq.set_queue_config(q, pause_between_retries_milliseconds => 0, timeout_milliseconds => 3600000) FROM unnest(ARRAY['mail', 'other', 'keyed', 'sent', 'sent too']) AS q`
+    await old.sql`SELECT pgq.set_queue_config(q, pause_between_retries_milliseconds => 0, timeout_milliseconds => 3600000) FROM unnest(ARRAY['mail', 'other', 'keyed', 'flow', 'kids', 'sent', 'sent too']) AS q`
     await old.sql`
       SELECT pgq.set_endpoint(q, 'https://example.com', timeout_milliseconds => 900000, max_in_flight => 10000, client_error_attempts => 1000)
       FROM unnest(ARRAY['sent', 'sent too']) AS q`
     await old.sql`SELECT pgq.set_queue_config('limited', max_concurrency => 1000000, timeout_milliseconds => 3600000)`
     await old.sql`SELECT pgq.set_queue_config('grouped', max_concurrency_per_group => 2, timeout_milliseconds => 3600000)`
+    await old.sql`SELECT pgq.define_workflow('flow', 'w', 1, '[{"id": "one"}, {"id": "two"}, {"id": "three"}]')`
     await old.sql`ANALYZE`
     // A plan is cached for good after five executions.
     for (let time = 0; time < 7; time++) {
@@ -105,6 +129,7 @@ describe(`from an empty queue to ${JOBS} jobs`, () => {
         }
       }
       await old.sql`SELECT pgq.add_jobs(q, ARRAY['1', '2', '3']::jsonb[]) FROM unnest(ARRAY['mail', 'other', 'limited', 'sent', 'sent too']) AS q`
+      await old.sql`SELECT pgq.add_jobs('flow', ARRAY['1', '2', '3']::jsonb[], workflow => 'w')`
     }
   }, 120_000)
 
@@ -173,6 +198,8 @@ describe(`from an empty queue to ${JOBS} jobs`, () => {
     await old.sql`
       SELECT pgq.add_jobs('keyed', ARRAY(SELECT to_jsonb(i) FROM generate_series(1, ${JOBS / 10}::integer) AS i),
                           unique_keys => ARRAY(SELECT 'key ' || i FROM generate_series(1, ${JOBS / 10}::integer) AS i))`
+    await old.sql`
+      SELECT pgq.add_jobs('flow', ARRAY(SELECT to_jsonb(i) FROM generate_series(1, ${JOBS / 10}::integer) AS i), workflow => 'w')`
     await judge(old, 'the old session with a million jobs')
     const young = await open()
     await judge(young, 'a new session with a million jobs')

@@ -15,7 +15,9 @@ $$, $$ VALUES
     ('JQ003', 'lease_lost'),
     ('JQ004', 'job_in_another_state'),
     ('JQ005', 'queue_paused'),
-    ('JQ006', 'endpoint_not_found')
+    ('JQ006', 'endpoint_not_found'),
+    ('JQ007', 'workflow_not_found'),
+    ('JQ008', 'signal_token_not_found')
 $$, 'the error codes are listed in order, each with the name that clients know it by');
 
 SELECT is_empty($$

@@ -25,7 +25,7 @@ $$, 'a picked job comes with all that a worker needs');
 SELECT is(
     (SELECT array_agg(k.key ORDER BY k.key) FROM picked AS p, jsonb_object_keys(to_jsonb(p)) AS k (key)),
     ARRAY['added_at', 'attempt', 'group_key', 'headers', 'job_id', 'lease_token', 'lease_until', 'max_attempts',
-          'payload', 'priority', 'queue_name', 'start_after', 'timeout_milliseconds'],
+          'payload', 'priority', 'queue_name', 'start_after', 'step', 'timeout_milliseconds', 'workflow', 'workflow_version'],
     'a picked job has these fields and no other');
 SELECT ok(
     p.lease_token BETWEEN 1 AND 9007199254740991, 'a lease token is a safe integer in any language')

@@ -1,7 +1,7 @@
 \i test/setup.psql
 -- Control: cancel, retry, redrive, reschedule.
 BEGIN;
-SELECT plan(47);
+SELECT plan(50);
 
 \i test/fixtures/clock.sql
 \i test/fixtures/words.sql
@@ -341,6 +341,19 @@ SELECT is_empty($$
     CROSS JOIN LATERAL pg_temp.undo(c.state, c.call) AS u (report)
     WHERE u.report <> 'undone'
 $$, 'whatever is done in a transaction that is rolled back leaves nothing behind, in any table');
+
+-- A run that waits
+
+DO $$ BEGIN
+    PERFORM pgq.define_workflow('flow', 'w', 1, '[{"id": "a"}, {"id": "b"}]');
+    PERFORM pgq.add_job('flow', '"run"', workflow => 'w');
+    PERFORM pgq.finish_step(p.job_id, p.lease_token, NULL, '{"signal": "s"}') FROM pgq.pick_jobs(ARRAY['flow']) AS p;
+END $$;
+SELECT throws_ok(
+    format('SELECT pgq.reschedule_job(%s, now())', pg_temp.id('run')), 'JQ004', format('job %s is held by its signal', pg_temp.id('run')),
+    'a run that waits for a signal cannot be rescheduled');
+SELECT is(pgq.purge_queue('flow'), 1::bigint, 'it can be purged');
+SELECT is_empty('SELECT job_id FROM pgq.run_wait', 'with what it waits for');
 
 SELECT * FROM finish();
 ROLLBACK;

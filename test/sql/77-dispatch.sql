@@ -1,7 +1,7 @@
 \i test/setup.psql
 -- Dispatch: which jobs become requests, and what a request is made of.
 BEGIN;
-SELECT plan(71);
+SELECT plan(76);
 
 \i test/fixtures/clock.sql
 \i test/fixtures/requests.sql
@@ -311,6 +311,42 @@ FROM (VALUES
 ) AS c (call, sqlstate, message);
 SELECT throws_ok(
     $$ SELECT pgq.pick_requests(dispatcher => repeat('x', 201)) $$, '22023', NULL, 'a dispatcher''s name has 200 bytes at most');
+
+-- A run of a workflow
+
+DO $$ BEGIN
+    PERFORM pgq.define_workflow('flow', 'w', 3, '[{"id": "a b", "compensates": true}, {"id": "c"}]');
+    PERFORM pgq.set_endpoint('flow', 'https://example.com/flow');
+    PERFORM pgq.add_job('flow', '"run"', workflow => 'w');
+    DELETE FROM sent;
+    PERFORM pg_temp.send();
+END $$;
+CREATE FUNCTION pg_temp.latest()
+RETURNS pgq.dispatch_request
+LANGUAGE sql
+AS $$ SELECT s.request FROM sent AS s ORDER BY s.pick_id DESC LIMIT 1 $$;
+SELECT is(
+    (pg_temp.latest()).body::jsonb -> 'step',
+    '{"workflow": "w", "version": 3, "id": "a b", "outputs": {}, "children": null, "signal": null, "once": {}, "failure": null}'::jsonb,
+    'a request for a run tells at which step it stands');
+SELECT matches((pg_temp.latest()).headers ->> 'webhook-id', '^job_[0-9a-f]{8}_[0-9]+_[0-9a-f]{8}$', 'its id is that of this step');
+DO $$ BEGIN
+    PERFORM pgq.remember((pg_temp.latest()).job_id, (pg_temp.latest()).lease_token, 'charge', '1');
+    PERFORM pgq.finish_step((pg_temp.latest()).job_id, (pg_temp.latest()).lease_token, '1', '{"children": [{"payload": 5, "queue_name": "kid"}]}');
+    PERFORM pgq.release_job(p.job_id, 'complete', p.lease_token, '6') FROM pgq.pick_jobs(ARRAY['kid']) AS p;
+    PERFORM pg_temp.send();
+END $$;
+SELECT is(
+    (pg_temp.latest()).body::jsonb -> 'step' #- '{children,0,job_id}',
+    '{"workflow": "w", "version": 3, "id": "c", "outputs": {"a b": 1}, "children": [{"state": "complete", "output": 6, "error": null}],
+      "signal": null, "once": {}, "failure": null}'::jsonb,
+    'and what that step may know, also what this pick has let through');
+DO $$ BEGIN
+    PERFORM pgq.release_job((pg_temp.latest()).job_id, 'failed', (pg_temp.latest()).lease_token, error => 'boom', retry => false);
+    PERFORM pg_temp.send();
+END $$;
+SELECT is((pg_temp.latest()).body::jsonb #>> '{step,failure}', 'boom', 'a step that is to be undone is told of the failure');
+SELECT matches((pg_temp.latest()).headers ->> 'webhook-id', '_undo$', 'and undoing it has an id of its own');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,7 +1,7 @@
 \i test/setup.psql
 -- Answers: what each means for its job, and that one never harms another.
 BEGIN;
-SELECT plan(61);
+SELECT plan(67);
 
 \i test/fixtures/clock.sql
 \i test/fixtures/requests.sql
@@ -191,7 +191,7 @@ SELECT results_eq(
         ('{', 'failed, scheduled, bad answer document: expected a json object, got ''{'', attempt 1, in 5 s'),
         ('', 'failed, scheduled, bad answer document: expected a json object, got '''', attempt 1, in 5 s'),
         ('{"result": "done"}', 'failed, scheduled, bad answer document: expected result to be one of complete, failed, paused, cancelled, got ''done'', attempt 1, in 5 s'),
-        ('{"reslut": "complete"}', 'failed, scheduled, bad answer document: expected nothing but result, output, error, delay_milliseconds, retry, jobs, got ''reslut'', attempt 1, in 5 s'),
+        ('{"reslut": "complete"}', 'failed, scheduled, bad answer document: expected nothing but result, output, error, delay_milliseconds, retry, jobs, next, got ''reslut'', attempt 1, in 5 s'),
         ('{"result": "complete", "delay_milliseconds": 5}', 'failed, scheduled, bad answer document: expected no delay_milliseconds with result complete, got ''5'', attempt 1, in 5 s'),
         ('{"delay_milliseconds": "x"}', 'failed, scheduled, bad answer document: invalid input syntax for type bigint: "x", attempt 1, in 5 s'),
         ('{"result": "paused", "delay_milliseconds": -1}', 'failed, scheduled, bad answer document: expected delay_milliseconds to be between 0 and 31536000000, got ''-1'', attempt 1, in 5 s'),
@@ -354,6 +354,84 @@ SELECT is_empty($$
           UNION ALL SELECT l::text FROM pgq.list_jobs() AS l UNION ALL SELECT pgq.get_queue_config('mail')::text) AS s (text)
     WHERE s.text LIKE '%tok-1234%' OR s.text LIKE '%MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw%'
 $$, 'and no function shows them to who may look at all else');
+
+-- Runs of workflows
+
+DO $$ BEGIN
+    CALL pg_temp.restart();
+    PERFORM pgq.define_workflow('mail', 'w', 1, '[{"id": "a"}, {"id": "b"}, {"id": "c"}]');
+    PERFORM pgq.define_workflow('next', 'n', 1, '[{"id": "a"}]');
+END $$;
+-- What an answer does to a run at its first step: as `judged`, then the step.
+CREATE FUNCTION pg_temp.judged_run(name text, answer jsonb)
+RETURNS text
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_outcome text;
+BEGIN
+    PERFORM pgq.add_job('mail', to_jsonb(name), workflow => 'w');
+    PERFORM pg_temp.send();
+    v_outcome := pg_temp.answer(name, answer);
+    RETURN concat_ws(', ', v_outcome, (pg_temp.job(name)).step);
+END
+$$;
+CREATE FUNCTION pg_temp.document(content jsonb)
+RETURNS jsonb
+LANGUAGE sql
+AS $$ SELECT jsonb_build_object('status_code', 200, 'headers', '{"content-type": "application/vnd.pgq+json"}'::jsonb, 'body', content::text) $$;
+SELECT results_eq($$
+    SELECT d.content, pg_temp.judged_run('run ' || d.place, pg_temp.document(d.content::jsonb))
+    FROM unnest(ARRAY['{}', '{"output": 1, "next": {}}', '{"next": {"step": "c"}}', '{"next": {"complete": true}}',
+        '{"next": {"delay_milliseconds": 60000}}', '{"next": {"signal": "yes"}}', '{"next": {"children": [{"payload": 1, "queue_name": "next"}]}}',
+        '{"result": "failed", "error": "no"}', '{"result": "cancelled"}', '{"result": "failed", "next": {}}',
+        '{"next": {"stp": "c"}}', '{"next": {"step": "z"}}', '{"next": {"children": [{"payload": 1, "workflow": "z"}]}}',
+        '{"jobs": [{"queue_name": "next", "payload": 2, "workflow": "n"}]}', '{"jobs": [{"queue_name": "next", "payload": 2, "workflow": "z"}]}',
+        '{"jobs": [{"queue_name": "next", "payload": 2}], "next": {"step": "c"}}', '{"jobs": [{"queue_name": "next", "payload": 2}], "next": {"step": "z"}}'
+    ]) WITH ORDINALITY AS d (content, place)
+$$, $$ VALUES
+    ('{}', 'complete, ready, b'),
+    ('{"output": 1, "next": {}}', 'complete, ready, b'),
+    ('{"next": {"step": "c"}}', 'complete, ready, c'),
+    ('{"next": {"complete": true}}', 'complete, complete, a'),
+    ('{"next": {"delay_milliseconds": 60000}}', 'complete, scheduled, b'),
+    ('{"next": {"signal": "yes"}}', 'complete, held, b'),
+    ('{"next": {"children": [{"payload": 1, "queue_name": "next"}]}}', 'complete, held, b'),
+    ('{"result": "failed", "error": "no"}', 'failed, scheduled, no, a'),
+    ('{"result": "cancelled"}', 'cancelled, cancelled, a'),
+    ('{"result": "failed", "next": {}}', 'failed, scheduled, bad answer document: expected no next with result failed, got ''{}'', a'),
+    ('{"next": {"stp": "c"}}', 'failed, scheduled, bad answer document: expected next to have step, and one of complete, delay_milliseconds, start_after, children, signal, got ''stp'', a'),
+    ('{"next": {"step": "z"}}', 'failed, scheduled, next of the answer cannot be done: expected next to lead to a step of the workflow, got ''{"step": "z"}'', a'),
+    ('{"next": {"children": [{"payload": 1, "workflow": "z"}]}}', 'failed, scheduled, next of the answer cannot be done: workflow "z" not found in queue "mail", a'),
+    ('{"jobs": [{"queue_name": "next", "payload": 2, "workflow": "n"}]}', 'complete, ready, b'),
+    ('{"jobs": [{"queue_name": "next", "payload": 2, "workflow": "z"}]}', 'failed, scheduled, job 1 of the answer cannot be added: workflow "z" not found in queue "next", a'),
+    ('{"jobs": [{"queue_name": "next", "payload": 2}], "next": {"step": "c"}}', 'complete, ready, c'),
+    ('{"jobs": [{"queue_name": "next", "payload": 2}], "next": {"step": "z"}}', 'failed, scheduled, next of the answer cannot be done: expected next to lead to a step of the workflow, got ''{"step": "z"}'', a')
+$$, 'an answer for a run finishes its step, and may say what is next');
+SELECT is(
+    (SELECT string_agg(concat_ws(' ', j.payload, j.workflow), ', ' ORDER BY j.job_id) FROM pgq.list_jobs('next') AS j), '1, 2 n, 2',
+    'and what it adds may be runs');
+DO $$ BEGIN CALL pg_temp.add('mail', 'plain'); PERFORM pg_temp.send(); END $$;
+SELECT is(pg_temp.answer('plain', pg_temp.document('{"next": {"step": "b"}}')),
+    'failed, scheduled, bad answer document: next is for runs of workflows', 'a job that is no run has nothing next');
+DO $$ BEGIN
+    PERFORM pgq.define_workflow('mail', 'u', 1, '[{"id": "a", "compensates": true}, {"id": "b", "max_attempts": 1}]');
+    PERFORM pgq.add_job('mail', '"undone"', workflow => 'u');
+    PERFORM pg_temp.send();
+    PERFORM pg_temp.answer('undone', '200');
+    PERFORM pg_temp.send();
+END $$;
+SELECT is(pg_temp.answer('undone', '500'), 'failed, ready, HTTP 500', 'a run that has to be undone is not dead');
+DO $$ BEGIN PERFORM pg_temp.send(); END $$;
+SELECT is(pg_temp.answer('undone', '200'), 'complete, dead', 'until that is answered');
+DO $$ BEGIN
+    PERFORM pgq.add_job('mail', to_jsonb(n), workflow => 'w') FROM unnest(ARRAY['good', 'bad']) AS n;
+    PERFORM pg_temp.send();
+END $$;
+SELECT results_eq($$
+    SELECT o.outcome, o.state FROM pgq.answer_requests(jsonb_build_array(
+        pg_temp.answer_of('good', pg_temp.document('{"next": {"step": "b"}}')), pg_temp.answer_of('bad', pg_temp.document('{"next": {"step": "z"}}')))) AS o
+$$, $$ VALUES ('complete', 'ready'), ('failed', 'scheduled') $$, 'one that cannot be done does not spoil the others');
 
 SELECT * FROM finish();
 ROLLBACK;

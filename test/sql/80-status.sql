@@ -51,7 +51,7 @@ SELECT is(
     to_jsonb(g) - ARRAY['job_id', 'start_after', 'added_at'],
     '{"queue_name": "mail", "state": "scheduled", "payload": "scheduled", "headers": {"trace": "00-1"}, "priority": -3,
       "attempt": 0, "max_attempts": 9, "picked_at": null, "lease_until": null, "finished_at": null, "worker": null,
-      "held_by": null, "group_key": null, "unique_key": "u", "timeout_milliseconds": 5000,
+      "held_by": null, "group_key": null, "unique_key": "u", "workflow": null, "workflow_version": null, "step": null, "parent_job_id": null, "timeout_milliseconds": 5000,
       "timeout_with_result": "paused", "output": null, "error": null, "attempts": []}'::jsonb,
     'a job that waits shows all that it was added with, and nothing of a run')
 FROM pgq.get_job(pg_temp.id('scheduled')) AS g;

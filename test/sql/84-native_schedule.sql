@@ -18,34 +18,17 @@ SELECT throws_ok(
 SELECT throws_like(
     'SELECT pgq.start_native_dispatcher()', 'pg_cron is not installed in this database%', 'nor without pg_cron');
 
-CREATE SCHEMA cron;
-CREATE TABLE cron.job (jobid bigint GENERATED ALWAYS AS IDENTITY, jobname text UNIQUE, schedule text, command text,
-    username text DEFAULT current_user, database text DEFAULT current_database(), active boolean DEFAULT true);
-CREATE TABLE cron.job_run_details (jobid bigint, runid bigint GENERATED ALWAYS AS IDENTITY, database text, username text, command text,
-    status text, return_message text, start_time timestamptz, end_time timestamptz);
-CREATE FUNCTION cron.schedule(job_name text, schedule text, command text) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE v_id bigint;
-BEGIN
-    IF schedule LIKE '% seconds' AND current_setting('test.cron_version', true) IS DISTINCT FROM '1.5' THEN
-        RAISE EXCEPTION 'invalid schedule: %', schedule USING ERRCODE = '22023';
-    END IF;
-    INSERT INTO cron.job AS j (jobname, schedule, command) VALUES (job_name, schedule.schedule, schedule.command)
-    ON CONFLICT (jobname) DO UPDATE SET schedule = EXCLUDED.schedule, command = EXCLUDED.command RETURNING j.jobid INTO v_id;
-    RETURN v_id;
-END $$;
-CREATE FUNCTION cron.unschedule(job_id bigint) RETURNS boolean LANGUAGE sql AS $$ DELETE FROM cron.job AS j WHERE j.jobid = job_id RETURNING true $$;
-CREATE TEMPORARY VIEW entry AS SELECT regexp_replace(j.jobname, ' \(.*', '') AS name, j.schedule, regexp_replace(j.command, ' .*\.', ' ') AS command
-FROM cron.job AS j;
+\i test/fixtures/pg_cron.sql
 
 SELECT is((pgq.native_health()).problems, ARRAY['it is not scheduled: call start_native_dispatcher()'], 'with both, a call is missing');
 SELECT is((pgq.start_native_dispatcher()).schedule, '* * * * *', 'pg_cron 1.4 has it run each minute');
 SELECT results_eq(
-    $$ SELECT e.schedule, e.command FROM entry AS e ORDER BY e.command $$,
+    $$ SELECT e.schedule, regexp_replace(e.command, ' .*\.', ' ') FROM entry AS e ORDER BY e.command $$,
     $$ VALUES ('* * * * *', 'CALL run_native_dispatcher()'), ('17 * * * *', 'VACUUM http_request_queue') $$, 'by these entries');
 SET LOCAL test.cron_version = '1.5';
 SELECT is((pgq.start_native_dispatcher()).schedule, '5 seconds', 'a version that knows seconds has it begin anew at once');
 SELECT set_eq(
-    $$ SELECT e.command FROM entry AS e $$, ARRAY['CALL run_native_dispatcher(run_seconds => 55)', 'VACUUM http_request_queue'],
+    $$ SELECT regexp_replace(e.command, ' .*\.', ' ') FROM entry AS e $$, ARRAY['CALL run_native_dispatcher(run_seconds => 55)', 'VACUUM http_request_queue'],
     'in place of the old entry');
 SELECT is((pgq.native_health()).problems, ARRAY['it has not run for two minutes'], 'health tells that nobody runs it');
 DO $$ BEGIN PERFORM pgq._native_boot(); PERFORM pgq._native_check(); END $$;

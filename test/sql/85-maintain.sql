@@ -168,7 +168,7 @@ CALL pg_temp.pass('1 microsecond');
 SELECT is((pgq.maintain()).gone_idle_workers, 2, 'a worker that did not come back is forgotten in each of its queues');
 SELECT results_eq($$ SELECT w.worker FROM pgq.idle_worker AS w $$, ARRAY['waits'], 'the others are not');
 
-SELECT is(pgq.maintain(), (0, 0, 0)::pgq.maintenance, 'there is nothing left to do');
+SELECT is(pgq.maintain(), (0, 0, 0, 0)::pgq.maintenance, 'there is nothing left to do');
 
 SELECT * FROM finish();
 ROLLBACK;

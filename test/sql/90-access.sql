@@ -66,22 +66,27 @@ CREATE TEMPORARY TABLE belongs (name text NOT NULL, access text NOT NULL);
 INSERT INTO belongs (name, access)
 SELECT unnest(b.names), b.access
 FROM (VALUES
-    ('producer', ARRAY['add_job', 'add_jobs']),
+    ('producer', ARRAY['add_job', 'add_jobs', 'signal_job', 'signal_by_token']),
     ('worker', ARRAY['pick_jobs', 'release_job', 'release_jobs', 'release_and_pick', 'keep_jobs_alive', 'announce_idle',
-                     'announce_busy', 'wake_up_channel', 'maintain']),
-    ('observer', ARRAY['get_job', 'get_jobs', 'list_jobs', 'queue_stats', 'get_queue_config', 'endpoint_status', 'native_health']),
+                     'announce_busy', 'wake_up_channel', 'maintain', 'define_workflow', 'get_steps', 'finish_step',
+                     'finish_steps', 'remember', 'make_signal_token', 'drive_schedules']),
+    ('observer', ARRAY['get_job', 'get_jobs', 'list_jobs', 'queue_stats', 'get_queue_config', 'endpoint_status', 'native_health',
+                       'workflow_versions', 'list_schedules', 'preview_schedule', 'list_jobs_on_change']),
     ('dispatcher', ARRAY['pick_requests', 'answer_requests', 'extend_requests', 'run_native_dispatcher']),
     ('admin', ARRAY['cancel_job', 'retry_job', 'redrive_jobs', 'reschedule_job', 'set_queue_config', 'pause_queue',
                     'resume_queue', 'purge_queue', 'drop_queue', 'set_endpoint', 'get_endpoint', 'remove_endpoint',
                     'set_endpoint_active', 'set_endpoint_bearer_token', 'get_endpoint_bearer_token',
-                    'set_endpoint_signing_secret', 'forget_previous_signing_secret']),
+                    'set_endpoint_signing_secret', 'forget_previous_signing_secret', 'schedule_job', 'unschedule_job',
+                    'pause_schedule', 'resume_schedule', 'add_job_on_change', 'remove_job_on_change', 'retry_from_step',
+                    'drop_workflow_version']),
     ('all', ARRAY['installed_version', 'error_codes']),
     ('the owner', ARRAY['grant_access', 'revoke_access', 'allow_endpoint_host', 'disallow_endpoint_host',
-                        'allowed_endpoint_hosts', 'start_native_dispatcher', 'stop_native_dispatcher'])
+                        'allowed_endpoint_hosts', 'start_native_dispatcher', 'stop_native_dispatcher',
+                        'start_native_schedules', 'stop_native_schedules'])
 ) AS b (access, names);
 -- What a dispatcher shares with others, and what its procedure calls.
 CREATE TEMPORARY TABLE shared AS
-SELECT unnest(ARRAY['announce_idle', 'announce_busy', 'wake_up_channel', 'maintain', 'endpoint_status', '_native_turn', '_native_rest']) AS name;
+SELECT unnest(ARRAY['announce_idle', 'announce_busy', 'wake_up_channel', 'maintain', 'drive_schedules', 'endpoint_status', '_native_turn', '_native_rest']) AS name;
 SELECT set_eq(
     $$ SELECT f.name FROM public_function AS f $$, $$ SELECT b.name FROM belongs AS b $$,
     'every public function belongs to an access, and is tested here');
@@ -163,12 +168,19 @@ SELECT is(pg_temp.do_as('worker', $$ SELECT (pgq.maintain()).gone_idle_workers $
 
 DO $$ BEGIN
     PERFORM pgq.set_queue_config('secret', timeout_milliseconds => 3600000);
-    PERFORM pgq.add_job('secret', to_jsonb(n)) FROM unnest(ARRAY['running', 'ready', 'dead']) AS n;
+    PERFORM pgq.define_workflow('secret', 'w', n, '[{"id": "only"}]') FROM generate_series(1, 2) AS n;
+    PERFORM pgq.add_job('secret', to_jsonb(n), workflow => w.name, workflow_version => w.version)
+    FROM unnest(ARRAY['running', 'ready', 'dead']) AS n
+    LEFT JOIN (VALUES ('w', 1)) AS w (name, version) ON n IN ('running', 'dead');
     PERFORM pgq.release_job(p.job_id, 'failed', retry => false)
     FROM pgq.pick_jobs(ARRAY['secret'], 3) AS p WHERE p.payload = '"dead"';
     PERFORM pgq.release_job(l.job_id, 'paused') FROM pgq.list_jobs('secret', 'running') AS l WHERE l.payload = '"ready"';
     PERFORM pgq.set_endpoint('secret', 'https://example.com/', bearer_token_location => 'inline');
     PERFORM pgq.set_endpoint_bearer_token('secret', 'tok-1');
+    PERFORM pgq.schedule_job('nightly', '0 0 1 1 *', 'secret');
+    CREATE TEMPORARY TABLE gone ();
+    PERFORM pgq.add_job_on_change('gone', 'gone', 'secret');
+    DROP TABLE gone;
     PERFORM pgq.grant_access(w.role_name, w.who, 'secret') FROM who AS w WHERE w.who NOT IN ('outsider', 'nobody');
 END $$;
 CREATE TEMPORARY TABLE job AS
@@ -226,7 +238,27 @@ FROM (VALUES
     ('get_endpoint_bearer_token', $$ SELECT pgq.get_endpoint_bearer_token('secret') $$, 'tok-1'),
     ('set_endpoint_signing_secret', $$ SELECT pgq.set_endpoint_signing_secret('secret', 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw') $$,
         'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'),
-    ('forget_previous_signing_secret', $$ SELECT pgq.forget_previous_signing_secret('secret') $$, '')
+    ('forget_previous_signing_secret', $$ SELECT pgq.forget_previous_signing_secret('secret') $$, ''),
+    ('define_workflow', $$ SELECT pgq.define_workflow('secret', 'w', 1, '[{"id": "only"}]') $$, 'false'),
+    ('define_workflow', $$ SELECT pgq.define_workflow('secret', 'v', 1, '[{"id": "only"}]') $$, 'true'),
+    ('workflow_versions', $$ SELECT count(*) FROM pgq.workflow_versions('secret') $$, '2'),
+    ('drop_workflow_version', $$ SELECT pgq.drop_workflow_version('secret', 'w', 2) $$, ''),
+    ('get_steps', $$ SELECT count(*) FROM pgq.get_steps('{{running}}') $$, '1'),
+    ('finish_step', $$ SELECT pgq.finish_step({running}, NULL) $$, 'complete'),
+    ('finish_steps', $$ SELECT state FROM pgq.finish_steps('[{"job_id": {running}}]') $$, 'complete'),
+    ('signal_job', $$ SELECT pgq.signal_job({running}, 's') $$, 'false'),
+    ('make_signal_token', $$ SELECT length(pgq.make_signal_token({running}, 's')) $$, '43'),
+    ('retry_from_step', $$ SELECT pgq.retry_from_step({dead}) $$, ''),
+    ('schedule_job', $$ SELECT (pgq.schedule_job('yearly', '@yearly', 'secret')).cron $$, '@yearly'),
+    ('schedule_job', $$ SELECT (pgq.schedule_job('nightly', '@yearly', 'open')).cron $$, '@yearly'),
+    ('unschedule_job', $$ SELECT pgq.unschedule_job('nightly') $$, 'true'),
+    ('pause_schedule', $$ SELECT pgq.pause_schedule('nightly') $$, 'true'),
+    ('resume_schedule', $$ SELECT pgq.resume_schedule('nightly') $$, 'true'),
+    ('list_schedules', $$ SELECT count(*) FROM pgq.list_schedules('secret') $$, '1'),
+    ('add_job_on_change', $$ SELECT (pgq.add_job_on_change('t', 'pg_catalog.pg_stats', 'secret')).problem $$,
+        '22023 expected table_name to be an ordinary or a partitioned table, got ''pg_stats'''),
+    ('remove_job_on_change', $$ SELECT pgq.remove_job_on_change('gone') $$, 'true'),
+    ('list_jobs_on_change', $$ SELECT count(*) FROM pgq.list_jobs_on_change('secret') $$, '1')
 ) AS c (name, query, returns)
 CROSS JOIN job AS running CROSS JOIN job AS ready CROSS JOIN job AS dead
 WHERE running.name = 'running' AND ready.name = 'ready' AND dead.name = 'dead';
@@ -240,7 +272,9 @@ SELECT set_eq(
     $$ SELECT c.name FROM call AS c $$,
     $$ SELECT b.name FROM belongs AS b
        WHERE b.name NOT IN ('announce_busy', 'wake_up_channel', 'maintain', 'answer_requests', 'extend_requests',
-                            'native_health', 'run_native_dispatcher')
+                            'native_health', 'run_native_dispatcher', 'drive_schedules', 'preview_schedule',
+                            -- For these the token is the right.
+                            'remember', 'signal_by_token')
          AND b.access NOT IN ('all', 'the owner') $$,
     'every function that knows queues or jobs is tried on a restricted queue');
 SELECT is_empty($$

@@ -1,17 +1,26 @@
 \i test/setup.psql
 -- Bad and odd values for every parameter of every public function: a clear error or a right result, never a wrong one.
 BEGIN;
+-- A huge name is cut with a notice that repeats it.
+SET LOCAL client_min_messages = warning;
 SELECT plan(21);
 
 DO $$ BEGIN
     PERFORM pgq.set_queue_config('mail', retry_backoff => 'fixed', timeout_milliseconds => 3600000);
-    PERFORM pgq.add_job('mail', to_jsonb(n)) FROM unnest(ARRAY['running', 'dead', 'complete', 'cancelled', 'ready']) AS n;
+    PERFORM pgq.define_workflow('mail', 'w', n, '[{"id": "only"}]') FROM generate_series(1, 2) AS n;
+    -- Some are runs, which do what jobs do, and more.
+    PERFORM pgq.add_job('mail', to_jsonb(n), workflow => w.name, workflow_version => w.version)
+    FROM unnest(ARRAY['running', 'dead', 'complete', 'cancelled', 'ready']) AS n
+    LEFT JOIN (VALUES ('w', 1)) AS w (name, version) ON n IN ('running', 'dead');
     PERFORM pgq.add_job('mail', '"scheduled"', start_after => now() + interval '1 day');
     PERFORM pgq.release_job(p.job_id, CASE p.payload #>> '{}' WHEN 'dead' THEN 'failed' ELSE p.payload #>> '{}' END,
         p.lease_token, retry => p.payload <> '"dead"', error => 'no paper')
     FROM pgq.pick_jobs(ARRAY['mail'], 4) AS p WHERE p.payload <> '"running"';
     PERFORM pgq.set_endpoint('mail', 'https://example.com/', bearer_token_location => 'inline');
     PERFORM pgq.set_endpoint_bearer_token('mail', 'tok-1');
+    CREATE TEMPORARY TABLE customer (customer_id integer PRIMARY KEY);
+    PERFORM pgq.schedule_job('nightly', '@daily', 'mail');
+    PERFORM pgq.add_job_on_change('welcome', 'customer', 'mail');
 END $$;
 CREATE ROLE pgq_test_role;
 CREATE FUNCTION pg_temp.id(name text)
@@ -22,6 +31,11 @@ CREATE FUNCTION pg_temp.token()
 RETURNS bigint
 LANGUAGE sql
 AS $$ SELECT j.lease_token FROM pgq.job AS j WHERE j.job_id = pg_temp.id('running') $$;
+
+CREATE FUNCTION pg_temp.signal_token()
+RETURNS text
+LANGUAGE sql
+AS $$ SELECT pgq.make_signal_token(pg_temp.id('running'), 's') $$;
 
 -- The value that a query returns, or its error; whatever it did is undone.
 CREATE FUNCTION pg_temp.try(query text)
@@ -46,11 +60,12 @@ INSERT INTO good (name, reads, returns, parameters)
 VALUES
     ('add_job', 'r.is_new', 'true', '{"queue_name": "''mail''", "payload": "''1''", "start_after": "now()", "priority": "1",
         "max_attempts": "2", "unique_key": "''k''", "on_conflict": "''throttle''", "throttle_milliseconds": "9",
-        "group_key": "''g''", "timeout_milliseconds": "1000", "timeout_with_result": "''paused''", "headers": "''{}''"}'),
+        "group_key": "''g''", "timeout_milliseconds": "1000", "timeout_with_result": "''paused''", "headers": "''{}''",
+        "workflow": "NULL", "workflow_version": "NULL"}'),
     ('add_jobs', 'cardinality(r)', '1', '{"queue_name": "''mail''", "payloads": "''{1}''", "start_after": "now()",
         "priority": "1", "max_attempts": "2", "unique_keys": "''{k}''", "on_conflict": "''throttle''",
         "throttle_milliseconds": "9", "group_keys": "''{g}''", "timeout_milliseconds": "1000",
-        "timeout_with_result": "''paused''", "headers": "''{}''"}'),
+        "timeout_with_result": "''paused''", "headers": "''{}''", "workflow": "NULL", "workflow_version": "NULL"}'),
     ('pick_jobs', 'count(*)', '1', '{"queue_names": "''{mail}''", "max_jobs": "1", "worker": "''w''",
         "timeout_milliseconds": "1000", "durable": "true", "ignore_max_concurrency": "false"}'),
     ('release_job', 'r', 'scheduled', '{"job_id": "pg_temp.id(''running'')", "result": "''failed''",
@@ -106,6 +121,40 @@ VALUES
     ('redrive_jobs', 'r', '1', '{"queue_name": "''mail''", "error_like": "''%PAPER''", "dead_since": "''yesterday''",
         "dead_until": "''tomorrow''", "max_jobs": "10", "preview": "false"}'),
     ('reschedule_job', 'r', '', '{"job_id": "pg_temp.id(''ready'')", "start_after": "now()"}'),
+    ('define_workflow', 'r', 'true',
+        '{"queue_name": "''mail''", "workflow": "''v''", "version": "1", "steps": "''[{\"id\": \"a\"}]''"}'),
+    ('workflow_versions', 'r.step_ids', '{only}', '{"queue_name": "''mail''", "workflow": "''w''"}'),
+    ('drop_workflow_version', 'r', '', '{"queue_name": "''mail''", "workflow": "''w''", "version": "2"}'),
+    ('get_steps', 'count(*)', '1', '{"job_ids": "ARRAY[pg_temp.id(''running'')]"}'),
+    ('finish_step', 'r', 'complete', '{"job_id": "pg_temp.id(''running'')", "lease_token": "pg_temp.token()", "output": "''1''",
+        "next": "''{\"complete\": true}''"}'),
+    ('finish_steps', 'r.state', 'complete', '{"steps": "jsonb_build_array(jsonb_build_object(''job_id'', pg_temp.id(''running'')))",
+        "skip_lost": "false"}'),
+    ('remember', 'r IS NOT NULL', 'true', '{"job_id": "pg_temp.id(''running'')", "lease_token": "pg_temp.token()", "name": "''n''",
+        "value": "''1''"}'),
+    ('signal_job', 'r', 'false', '{"job_id": "pg_temp.id(''running'')", "name": "''s''", "payload": "''1''"}'),
+    ('make_signal_token', 'length(r)', '43', '{"job_id": "pg_temp.id(''running'')", "name": "''s''", "valid_milliseconds": "1000"}'),
+    ('signal_by_token', 'r > 0', 'true',
+        '{"token": "pg_temp.signal_token()", "payload": "''1''"}'),
+    ('retry_from_step', 'r', '', '{"job_id": "pg_temp.id(''dead'')", "step": "''only''"}'),
+    ('schedule_job', 'r.time_zone', 'Europe/Berlin', '{"name": "''weekly''", "cron": "''@weekly''", "queue_name": "''mail''", "payload": "''1''",
+        "time_zone": "''Europe/Berlin''", "overlap": "''allow''", "catch_up": "''all''", "priority": "1", "max_attempts": "2",
+        "unique_key": "''k''", "group_key": "''g''", "timeout_milliseconds": "1000", "timeout_with_result": "''paused''",
+        "headers": "''{}''", "workflow": "NULL", "workflow_version": "NULL"}'),
+    ('unschedule_job', 'r', 'true', '{"name": "''nightly''"}'),
+    ('pause_schedule', 'r', 'true', '{"name": "''nightly''"}'),
+    ('resume_schedule', 'r', 'true', '{"name": "''nightly''"}'),
+    ('list_schedules', 'count(*)', '1', '{"queue_name": "''mail''"}'),
+    ('preview_schedule', 'count(*)', '2', '{"cron": "''@daily''", "time_zone": "''Europe/Berlin''", "count": "2", "after": "now()"}'),
+    ('start_native_schedules', 'r', format('55000 pg_cron is not installed in this database, or role "%s" may not use it', current_user),
+        '{"every_seconds": "10"}'),
+    ('add_job_on_change', 'r.problem IS NULL', 'true', '{"name": "''bye''", "table_name": "''customer''", "queue_name": "''mail''",
+        "events": "''{update}''", "condition": "''true''", "when_changed": "''{customer_id}''", "payload_columns": "''{customer_id}''",
+        "unique_key": "''customer_id''", "on_conflict": "''throttle''", "throttle_milliseconds": "9", "group_key": "''customer_id''",
+        "delay_milliseconds": "1000", "priority": "1", "max_attempts": "2", "headers": "''{}''", "workflow": "NULL",
+        "workflow_version": "NULL"}'),
+    ('remove_job_on_change', 'r', 'true', '{"name": "''welcome''"}'),
+    ('list_jobs_on_change', 'count(*)', '1', '{"queue_name": "''mail''"}'),
     ('grant_access', 'r', '', '{"role_name": "''pgq_test_role''", "access": "''worker''", "queue_name": "''mail''"}'),
     ('revoke_access', 'r', '', '{"role_name": "''pgq_test_role''", "access": "''worker''", "queue_name": "''mail''"}');
 CREATE TEMPORARY TABLE parameter AS
@@ -156,6 +205,8 @@ FROM (VALUES
     ('{timestamp with time zone}', '-infinity', $$'-infinity'$$),
     ('{timestamp with time zone}', 'latest', $$'294276-12-31 23:59:59.999999+00'$$),
     ('{timestamp with time zone}', 'earliest', $$'4713-01-01 00:00:00+00 BC'$$),
+    ('{regclass}', 'a null', 'NULL'),
+    ('{regclass}', 'of nothing', '0'),
     ('{bigint[],text[],jsonb[]}', 'empty', $$'{}'$$),
     ('{bigint[],text[],jsonb[]}', 'null element', $$'{NULL}'$$),
     ('{bigint[],text[],jsonb[]}', 'two dimensions', $$('{' || ({})::text || '}')::{type}$$),
@@ -171,10 +222,13 @@ INSERT INTO rule (parameters, kinds, functions, outcome, says)
 VALUES
     -- Queues
     ('{queue_name}', '{a null}', NULL, '22004', NULL),
-    ('{queue_name}', '{a null}', '{list_jobs,queue_stats,grant_access,revoke_access,endpoint_status}', 'good', NULL),
+    ('{queue_name}', '{a null}', '{list_jobs,queue_stats,grant_access,revoke_access,endpoint_status,workflow_versions,'
+        'list_schedules,list_jobs_on_change}', 'good', NULL),
     ('{queue_name}', '{empty,huge,odd}', NULL, 'JQ001', 'queue "'),
-    ('{queue_name}', '{empty,huge}', '{add_job,add_jobs,set_queue_config,grant_access,set_endpoint}', '22023', NULL),
-    ('{queue_name}', '{odd}', '{add_job,add_jobs,set_queue_config,grant_access,set_endpoint}', 'good', NULL),
+    ('{queue_name}', '{empty,huge}', '{add_job,add_jobs,set_queue_config,grant_access,set_endpoint,define_workflow,'
+        'schedule_job,add_job_on_change}', '22023', NULL),
+    ('{queue_name}', '{odd}', '{add_job,add_jobs,set_queue_config,grant_access,set_endpoint,define_workflow,'
+        'schedule_job,add_job_on_change}', 'good', NULL),
     ('{queue_names}', '{a null}', NULL, '22004', NULL),
     ('{queue_names}', '{a null}', '{pick_requests}', 'good', NULL),
     ('{queue_names}', '{empty,null element}', NULL, '0', NULL),
@@ -183,6 +237,7 @@ VALUES
     -- What is added
     ('{payload,payloads}', '{a null}', NULL, '22004', NULL),
     ('{payload}', '{json null}', NULL, 'good', NULL),
+    ('{payload}', '{a null}', '{signal_job,signal_by_token}', 'good', NULL),
     ('{payload,headers}', '{huge}', NULL, '54000', NULL),
     ('{payloads}', '{empty}', NULL, '22023', 'unique_keys to have 0 elements'),
     ('{payloads}', '{null element}', NULL, '22004', 'every payload'),
@@ -260,7 +315,7 @@ VALUES
     ('{job_id,lease_token}', '{negative,zero,largest,smallest}', '{release_job}', 'JQ003', 'lease of job '),
     ('{job_ids}', '{empty}', NULL, '22023', 'lease_tokens to have 0 elements'),
     ('{job_ids}', '{null element}', NULL, '22004', 'every job_id'),
-    ('{job_ids}', '{empty,null element}', '{get_jobs}', '0', NULL),
+    ('{job_ids}', '{empty,null element}', '{get_jobs,get_steps}', '0', NULL),
     ('{job_ids,lease_tokens,outputs,errors}', '{two dimensions}', NULL, '22023', NULL),
     ('{job_ids,lease_tokens,outputs,errors}', '{from zero}', NULL, 'good', NULL),
     ('{lease_token,lease_tokens,output,outputs,error,errors}', '{a null}', NULL, 'good', NULL),
@@ -285,6 +340,52 @@ VALUES
     ('{state}', '{empty,huge,odd}', NULL, '22023', NULL),
     ('{before_job_id}', '{a null,largest}', NULL, 'good', NULL),
     ('{before_job_id}', '{negative,zero,smallest}', NULL, '0', NULL),
+    -- Workflows
+    ('{workflow}', '{a null}', '{add_job,add_jobs,schedule_job,add_job_on_change}', 'good', NULL),
+    ('{workflow}', '{empty,huge,odd}', '{add_job,add_jobs,drop_workflow_version,schedule_job,add_job_on_change}', 'JQ007', 'workflow "'),
+    ('{workflow_version}', '{a null}', NULL, 'good', NULL),
+    ('{workflow_version}', '{negative,zero,largest,smallest}', NULL, '22004', 'a workflow with workflow_version'),
+    ('{workflow,version,steps}', '{a null}', NULL, '22004', NULL),
+    ('{workflow}', '{empty,huge}', NULL, '22023', NULL),
+    ('{workflow}', '{odd}', NULL, 'good', NULL),
+    ('{workflow}', '{a null}', '{workflow_versions}', 'good', NULL),
+    ('{workflow}', '{empty,huge,odd}', '{workflow_versions}', 'null', NULL),
+    ('{version}', '{negative,zero,smallest}', NULL, '22023', NULL),
+    ('{version}', '{largest}', NULL, 'good', NULL),
+    ('{version}', '{negative,zero,largest,smallest}', '{drop_workflow_version}', 'JQ007', 'workflow "'),
+    ('{steps}', '{json null,huge}', NULL, '22023', NULL),
+    ('{job_id,lease_token}', '{negative,zero,largest,smallest}', '{finish_step,remember}', 'JQ003', 'lease of job '),
+    ('{lease_token}', '{a null}', '{remember}', '22004', NULL),
+    ('{next}', '{a null,json null}', NULL, 'good', NULL),
+    ('{next}', '{huge}', NULL, '22023', NULL),
+    ('{name}', '{a null}', NULL, '22004', NULL),
+    ('{name}', '{empty,huge}', NULL, '22023', NULL),
+    ('{name}', '{odd}', NULL, 'good', NULL),
+    ('{value}', '{a null,json null}', NULL, 'good', NULL),
+    ('{value}', '{huge}', NULL, '54000', NULL),
+    ('{valid_milliseconds}', '{a null}', NULL, '22004', NULL),
+    ('{valid_milliseconds}', '{negative,zero,largest,smallest}', NULL, '22023', NULL),
+    ('{token}', '{a null}', '{signal_by_token}', '22004', NULL),
+    ('{token}', '{empty,huge,odd}', '{signal_by_token}', 'JQ008', NULL),
+    ('{step}', '{a null}', NULL, 'good', NULL),
+    ('{step}', '{empty,huge,odd}', NULL, '22023', NULL),
+    -- Schedules and triggers
+    ('{cron,time_zone,overlap,catch_up,count,every_seconds,table_name,events}', '{a null}', NULL, '22004', NULL),
+    ('{name}', '{empty,huge,odd}', '{unschedule_job,pause_schedule,resume_schedule,remove_job_on_change}', 'false', NULL),
+    ('{cron,time_zone,overlap,catch_up}', '{empty,huge,odd}', NULL, '22023', NULL),
+    ('{count,every_seconds}', '{negative,zero,largest,smallest}', NULL, '22023', NULL),
+    ('{after}', '{a null}', NULL, 'good', NULL),
+    ('{after}', '{infinity,-infinity,latest,earliest}', NULL, '22023', NULL),
+    ('{unique_key}', '{a null}', '{schedule_job}', 'good', NULL),
+    ('{table_name}', '{of nothing}', NULL, '22023', NULL),
+    ('{events}', '{empty,null element,two dimensions}', NULL, '22023', NULL),
+    ('{when_changed,payload_columns}', '{empty,null element,two dimensions}', NULL, '22023', NULL),
+    ('{when_changed,payload_columns}', '{a null}', NULL, 'good', NULL),
+    ('{events,when_changed,payload_columns}', '{from zero}', NULL, 'good', NULL),
+    ('{condition}', '{a null}', NULL, 'good', NULL),
+    ('{condition,unique_key,group_key}', '{empty,odd}', '{add_job_on_change}', '42601', 'at or near'),
+    ('{condition,unique_key,group_key}', '{huge}', '{add_job_on_change}', '42703', 'does not exist'),
+    ('{headers}', '{huge}', '{add_job_on_change}', 'good', NULL),
     -- Access
     ('{role_name,access}', '{a null}', NULL, '22004', NULL),
     ('{role_name}', '{empty,huge,odd}', NULL, '42704', 'role "'),
@@ -346,7 +447,14 @@ VALUES
     ('add_job', 'group_key', 1000, 'group_key to be 1 to 1000 bytes long'),
     ('add_jobs', 'unique_keys', 1000, 'each of unique_keys to be 1 to 1000 bytes long'),
     ('add_jobs', 'group_keys', 1000, 'each of group_keys to be 1 to 1000 bytes long'),
+    ('define_workflow', 'queue_name', 200, 'queue_name to be 1 to 200 bytes long'),
+    ('define_workflow', 'workflow', 200, 'workflow to be 1 to 200 bytes long'),
+    ('remember', 'name', 200, 'name to be 1 to 200 bytes long'),
+    ('signal_job', 'name', 200, 'name to be 1 to 200 bytes long'),
+    ('make_signal_token', 'name', 200, 'name to be 1 to 200 bytes long'),
     ('set_endpoint', 'queue_name', 200, 'queue_name to be 1 to 200 bytes long'),
+    ('schedule_job', 'name', 200, 'name to be 1 to 200 bytes long'),
+    ('add_job_on_change', 'name', 40, 'name to be 1 to 40 bytes long'),
     ('pick_requests', 'dispatcher', 200, 'dispatcher to be at most 200 bytes long'),
     ('pick_jobs', 'worker', 200, 'worker to be at most 200 bytes long'),
     ('release_and_pick', 'worker', 200, 'worker to be at most 200 bytes long'),

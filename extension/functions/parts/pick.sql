@@ -17,7 +17,8 @@ BEGIN
         IF cardinality(queue_names) > 1 THEN
             RETURN QUERY
             SELECT p.job_id, p.queue_name, p.lease_token, p.lease_until, p.attempt, p.max_attempts, p.payload,
-                   p.headers, p.priority, p.group_key, p.start_after, p.added_at, p.timeout_milliseconds
+                   p.headers, p.priority, p.group_key, p.start_after, p.added_at, p.timeout_milliseconds,
+                   p.workflow, p.workflow_version, p.step
             FROM @extschema@._pick_from_many(queue_names, max_jobs, v_worker, v_timeout, ignore_max_concurrency) AS p;
             RETURN;
         END IF;
@@ -26,7 +27,7 @@ BEGIN
     LOOP
         SELECT q.queue_id, q.queue_name, l.priority, q.max_attempts, q.max_concurrency,
                COALESCE(v_timeout, q.timeout_milliseconds) AS timeout_milliseconds,
-               q.has_groups OR q.is_restricted AS is_special,
+               q.has_groups OR q.has_waits OR q.is_restricted AS is_special,
                current_setting(@extschema@._lane_mark(q.queue_id, l.priority), true) AS mark,
                timestamptz '-infinity' AS from_at, 0::bigint AS from_id, false AS is_from_mark,
                max_jobs AS take, @extschema@._now() AS now, clock_timestamp() AS began_at,
@@ -82,12 +83,14 @@ BEGIN
                 FOR UPDATE SKIP LOCKED))
               AND j.lease_until IS NULL
             RETURNING j.job_id, j.lease_token, j.lease_until, j.attempt, j.max_attempts, j.payload,
-                j.headers, j.group_key, j.start_after, j.added_at, j.timeout_milliseconds
+                j.headers, j.group_key, j.start_after, j.added_at, j.timeout_milliseconds,
+                j.workflow, j.workflow_version, j.step
         )
         SELECT p.job_id, v_lane.queue_name, p.lease_token, p.lease_until, p.attempt::integer,
                COALESCE(p.max_attempts, v_lane.max_attempts), p.payload, p.headers,
                v_lane.priority::integer, p.group_key, p.start_after, p.added_at,
-               COALESCE(p.timeout_milliseconds, v_lane.timeout_milliseconds)
+               COALESCE(p.timeout_milliseconds, v_lane.timeout_milliseconds),
+               p.workflow, p.workflow_version, p.step
         FROM picked AS p
         ORDER BY p.start_after, p.job_id;
         GET DIAGNOSTICS v_taken = ROW_COUNT;

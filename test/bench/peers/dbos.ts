@@ -1,15 +1,17 @@
-/** DBOS Transact: workflows without steps, on a queue. */
+/** DBOS Transact: workflows on a queue, without steps for jobs, with three for runs. */
 import { DBOS, DBOSClient } from '@dbos-inc/dbos-sdk'
 import { PAYLOAD_LITERAL, PAYLOAD_SQL } from '../payload.ts'
 import { connect } from '../postgres.ts'
-import { QUEUE, type Peer } from './peer.ts'
+import { QUEUE, type Peer, type Place, type RunningWorker, type WorkerOptions } from './peer.ts'
 
 const WORKFLOW = 'bench_job'
+const RUN_WORKFLOW = 'bench_run'
 /** It has no bulk API; so many enqueue at the same time. */
 const CALLERS = 16
 
-let run: (payload: unknown) => void = () => {}
-let workflow: unknown
+let run: WorkerOptions['on_job'] = () => {}
+let begin: WorkerOptions['on_begin'] = () => {}
+let is_registered = false
 
 export const dbos: Peer = {
   name: 'dbos',
@@ -26,10 +28,22 @@ export const dbos: Peer = {
     await DBOS.shutdown()
   },
 
-  async openProducer({ database_url }, connections) {
+  openProducer: producerOf(WORKFLOW),
+  startWorker,
+  runs: { openProducer: producerOf(RUN_WORKFLOW), startWorker },
+
+  sql: {
+    add: `SELECT dbos.enqueue_workflow('${WORKFLOW}', '${QUEUE}', ARRAY[${PAYLOAD_LITERAL}]::json[]);`,
+    fill: (count) => `
+      SELECT count(dbos.enqueue_workflow('${WORKFLOW}', '${QUEUE}', ARRAY[(${PAYLOAD_SQL})::json])) FROM generate_series(1, ${count}) AS n`,
+  },
+}
+
+function producerOf(workflowName: string): Peer['openProducer'] {
+  return async ({ database_url }, connections) => {
     const client = await DBOSClient.create({ systemDatabaseUrl: database_url, systemDatabasePoolSize: connections, logger: silent })
     const own = await connect(database_url)
-    const enqueue = (payload: object, queueName: string) => client.enqueue({ queueName, workflowName: WORKFLOW }, payload)
+    const enqueue = (payload: object, queueName: string) => client.enqueue({ queueName, workflowName }, payload)
     return {
       add: (payload) => enqueue(payload, QUEUE),
       async addMany(payloads, queue_name = QUEUE) {
@@ -48,26 +62,30 @@ export const dbos: Peer = {
         await own.end()
       },
     }
-  },
+  }
+}
 
-  async startWorker({ database_url }, { queue_names, settings, on_job }) {
-    run = on_job
-    await launch(database_url, queue_names, settings === 'best' ? { minPollingIntervalMs: 10 } : {})
-    return { stop: () => DBOS.shutdown() }
-  },
-
-  sql: {
-    add: `SELECT dbos.enqueue_workflow('${WORKFLOW}', '${QUEUE}', ARRAY[${PAYLOAD_LITERAL}]::json[]);`,
-    fill: (count) => `
-      SELECT count(dbos.enqueue_workflow('${WORKFLOW}', '${QUEUE}', ARRAY[(${PAYLOAD_SQL})::json])) FROM generate_series(1, ${count}) AS n`,
-  },
+async function startWorker({ database_url }: Place, { queue_names, settings, on_job, on_begin }: WorkerOptions): Promise<RunningWorker> {
+  run = on_job
+  begin = on_begin
+  await launch(database_url, queue_names, settings === 'best' ? { minPollingIntervalMs: 10 } : {})
+  return { stop: () => DBOS.shutdown() }
 }
 
 const silent = { info() {}, debug() {}, warn() {}, error: (entry: unknown) => console.error('DBOS:', entry) }
 
 async function launch(systemDatabaseUrl: string, queue_names: readonly string[], options: { minPollingIntervalMs?: number }): Promise<void> {
   DBOS.setConfig({ name: 'bench', systemDatabaseUrl, systemDatabasePoolSize: 25, logger: silent })
-  workflow ??= DBOS.registerWorkflow(async (payload: unknown) => run(payload), { name: WORKFLOW })
+  if (!is_registered) {
+    DBOS.registerWorkflow(async (payload: unknown) => run(payload), { name: WORKFLOW })
+    DBOS.registerWorkflow(async (payload: unknown) => {
+      begin()
+      await DBOS.runStep(async () => ({ step: 1 }), { name: 'one' })
+      await DBOS.runStep(async () => ({ step: 2 }), { name: 'two' })
+      await DBOS.runStep(async () => run(payload), { name: 'three' })
+    }, { name: RUN_WORKFLOW })
+    is_registered = true
+  }
   await DBOS.launch()
   for (const name of queue_names) await DBOS.registerQueue(name, options)
 }

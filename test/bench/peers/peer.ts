@@ -28,6 +28,10 @@ export interface Peer {
   openProducer(place: Place, connections: number): Promise<Producer>
   /** Its worker, as a user would start it. Called in a process of its own. */
   startWorker(place: Place, options: WorkerOptions): Promise<RunningWorker>
+  /** The same for workflows of three steps that do nothing, each recorded before the next. */
+  readonly runs?: Work
+  /** The same for workflows that start as many children as `children` of their payload says, and wait for their results. */
+  readonly fan_outs?: Work
   /** Its SQL. */
   readonly sql?: PeerSql
   /** Raw calls on one connection of its own, as many jobs a call as asked for. */
@@ -36,6 +40,15 @@ export interface Peer {
   readonly has_one_call?: boolean
   /** Statements for pgbench that pick one job and complete it. */
   pickScripts?(database_url: string): Promise<PickScripts>
+}
+
+export type Work = Pick<Peer, 'openProducer' | 'startWorker'>
+
+/** Plain jobs, or what else a peer has. */
+export type WorkKind = 'jobs' | 'runs' | 'fan_outs'
+
+export function workOf(peer: Peer, kind: WorkKind): Work {
+  return kind === 'jobs' ? peer : peer[kind]!
 }
 
 export interface Producer {
@@ -51,7 +64,10 @@ export interface WorkerOptions {
   readonly queue_names: readonly string[]
   /** `default` changes no setting that its documents do not make you change; `best` is what they recommend for throughput. */
   readonly settings: 'default' | 'best'
+  /** Called by each job; of a run by the last step. */
   readonly on_job: (payload: unknown) => void
+  /** Called by the first step of each run. */
+  readonly on_begin: () => void
 }
 
 export interface RunningWorker {

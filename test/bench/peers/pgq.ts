@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import { PgQueue, PostgresDb, startWorker } from '../../../sdk-ts/src/index.ts'
 import { PAYLOAD_LITERAL, PAYLOAD_SQL } from '../payload.ts'
 import { connect } from '../postgres.ts'
+import { isDrained, openPool, pgq_fan_outs, pgq_runs, running } from './pgq-runs.ts'
 import { QUEUE, type Peer, type Session } from './peer.ts'
 
 /** Built by `make`. */
@@ -29,15 +30,12 @@ export function pgq(keep_history: 'all' | 'none'): Peer {
     },
 
     async openProducer({ database_url }, connections) {
-      const db = new PostgresDb({ ...addressOf(database_url), max: connections })
+      const db = openPool(database_url, connections)
       const queue = new PgQueue<object>(db, QUEUE)
       return {
         add: (payload) => queue.addJob(payload),
         addMany: (payloads, queue_name = QUEUE) => new PgQueue<object>(db, queue_name).addJobs(payloads),
-        async isDrained() {
-          const { rows } = await db.query<{ drained: boolean }>({ q: 'SELECT NOT EXISTS (SELECT FROM pgq.job) AS drained' })
-          return rows[0]!.drained
-        },
+        isDrained: () => isDrained(db),
         end: () => db.end(),
       }
     },
@@ -45,14 +43,11 @@ export function pgq(keep_history: 'all' | 'none'): Peer {
     async startWorker({ database_url }, { queue_names, on_job }) {
       const db = new PostgresDb(database_url)
       const queues = queue_names.map((name) => new PgQueue<object>(db, name))
-      const worker = startWorker(queues, async (payload) => on_job(payload))
-      return {
-        async stop() {
-          await worker.stop()
-          await db.end()
-        },
-      }
+      return running(startWorker(queues, async (payload) => on_job(payload)), db)
     },
+
+    runs: pgq_runs,
+    fan_outs: pgq_fan_outs,
 
     sql: {
       add: `SELECT job_id FROM pgq.add_job('${QUEUE}', ${PAYLOAD_LITERAL});`,
@@ -96,10 +91,4 @@ export function pgq(keep_history: 'all' | 'none'): Peer {
       }
     },
   }
-}
-
-/** The driver takes a pool's size only beside the parts of an address. */
-function addressOf(url: string): { host: string; port: number; user: string; database: string } {
-  const { hostname, port, username, pathname } = new URL(url)
-  return { host: hostname, port: Number(port), user: username, database: decodeURIComponent(pathname.slice(1)) }
 }

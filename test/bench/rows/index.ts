@@ -6,6 +6,7 @@ import { bytes } from './bytes.ts'
 import { churn_free, churn_held } from './churn.ts'
 import { dispatch } from './dispatch.ts'
 import { drain_one, drain_two } from './drain.ts'
+import { fan_out } from './fan-out.ts'
 import { features } from './features.ts'
 import { held_group } from './held-group.ts'
 import { latency } from './latency.ts'
@@ -15,8 +16,11 @@ import { payload_size } from './payload-size.ts'
 import { pick_many } from './pick-many.ts'
 import { pick_one } from './pick-one.ts'
 import { backlog, running_head } from './pick-times.ts'
+import { types } from './types.ts'
+import { workflow } from './workflow.ts'
 
 export const EXPERIMENTS: readonly Experiment[] = [
   add_one_sql, add_one_node, add_many_node, add_many_sql, drain_one, drain_two, latency, pick_one, pick_many, churn_free, churn_held, backlog,
-  running_head, held_group, limit, many_queues, payload_size, dispatch, bytes, features,
+  running_head, held_group, limit, many_queues, payload_size, dispatch, workflow, fan_out, bytes, features,
+  types,
 ]

@@ -20,7 +20,7 @@ export const latency: Experiment = {
   is_long: true,
   async measure({ peer, place, sizes }) {
     const producer = await peer.openProducer(place, 1)
-    await using worker = await startWorkerProcess({ peer: peer.name, place, queue_names: [QUEUE], settings: 'default' })
+    await using worker = await startWorkerProcess({ peer: peer.name, place, queue_names: [QUEUE], settings: 'default', kind: 'jobs' })
     await worker.start()
 
     const once = async (): Promise<number> => {

@@ -1,0 +1,159 @@
+/** The workflow whose workers are killed: what its runs do, and what each step must see when it does it. */
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
+import {
+  completeJob, failJob, MultiStepPgQueue, PgQueue, sleepFor, startChildren, waitForSignal, type PostgresDb, type Queryable, type Step, type StepContext,
+} from '../../../sdk-ts/src/index.ts'
+import type { Chance } from '../../support/random.ts'
+
+/** What a run meets is decided when it is added. */
+export interface Story {
+  readonly n: number
+  /** Plain jobs that it starts as children, in a queue of their own. */
+  readonly parts: number
+  /** The last of them fails for good. */
+  readonly has_bad_part: boolean
+  /** Runs of another workflow that it starts as children, later. */
+  readonly sub_runs: number
+  readonly sleep_milliseconds: number
+  /** When its signal comes: before a step asks for it, some time, or never. */
+  readonly signal: 'early' | 'some time' | 'never'
+}
+
+export interface Part {
+  readonly n: number
+  readonly part: number
+  readonly is_bad: boolean
+}
+
+export interface SubRun {
+  readonly n: number
+  readonly sub_run: number
+}
+
+export const STEPS = ['plan', 'gather', 'wait', 'decide', 'close'] as const
+export const SIGNAL = 'go'
+const SIGNAL_TIMEOUT_MILLISECONDS = 50
+/** A handler takes up to so long, before and after each of the things that it does. */
+const LONGEST_PAUSE_MILLISECONDS = 8
+
+/** Whoever dies is missed soon, and may die very often. */
+const STEP_DEFAULTS = {
+  custom_timeout_milliseconds: 1000, max_attempts: 1000, pause_between_retries_milliseconds: 1, max_pause_between_retries_milliseconds: 20,
+}
+
+export interface StoryQueues {
+  readonly stories: MultiStepPgQueue<Story>
+  readonly sub_runs: MultiStepPgQueue<SubRun>
+  readonly parts: PgQueue<Part>
+  handlePart(part: Part): unknown
+}
+
+/** `chance` decides how long the handlers take; `on_begin` is called by each. */
+export function storyQueues(db: PostgresDb, chance: Chance, on_begin: () => void = () => {}): StoryQueues {
+  const pause = (): Promise<void> => sleep(chance.between(0, LONGEST_PAUSE_MILLISECONDS))
+
+  async function expectSame({ job_id, step }: StepContext, what: string, seen: unknown, expected: unknown): Promise<void> {
+    if (isDeepStrictEqual(seen, expected)) return
+    await insert(db, 'mix_up', { job_id, step, what, seen: JSON.stringify(seen), expected: JSON.stringify(expected) })
+  }
+
+  /** One attempt: its effect is written in the transaction that finishes the step, and tells which attempt has won. */
+  async function act(n: number, context: StepContext, outcomeOf: (output: object) => unknown): Promise<void> {
+    on_begin()
+    const { job_id, step } = context
+    const output = { n, step, by: randomUUID() }
+    await insert(db, 'begun', { job_id, step })
+    await pause()
+    await db.transaction(async (transaction) => {
+      await insert(transaction, 'effect', { job_id, step, output: JSON.stringify(output) })
+      await pause()
+      await context.finish(outcomeOf(output), { transaction })
+      await pause()
+    })
+  }
+
+  const sub_runs = new MultiStepPgQueue<SubRun>(db, 'stories', 'sub_run', [
+    { id: 'first', handler: ({ n }, _job_id, context) => act(n, context, completeJob) },
+    {
+      id: 'second',
+      async handler({ n, sub_run }, _job_id, context) {
+        await expectSame(context, 'steps with outputs', Object.keys(context.outputs), ['first'])
+        await pause()
+        return { n, sub_run, first: context.outputs['first'] }
+      },
+    },
+  ], undefined, undefined, { step_defaults: STEP_DEFAULTS })
+  const parts = new PgQueue<Part>(db, 'parts')
+
+  const steps: Step<Story>[] = [
+    {
+      id: 'plan',
+      handler: (story, _job_id, context) => act(story.n, context, (output) => startChildren(
+        Array.from({ length: story.parts }, (_, part) => ({
+          queue_name: parts.queue_name, payload: { n: story.n, part, is_bad: story.has_bad_part && part === story.parts - 1 },
+        })), { failed_children: 'ignore', output })),
+    },
+    {
+      id: 'gather',
+      async handler({ n, parts: count, has_bad_part, sleep_milliseconds }, _job_id, context) {
+        const seen = context.children.map(({ state, output }) => (state === 'complete' ? output : state))
+        const expected = Array.from({ length: count }, (_, part) => (has_bad_part && part === count - 1 ? 'dead' : { n, part }))
+        await expectSame(context, 'children', seen, expected)
+        await act(n, context, (output) => sleepFor(sleep_milliseconds, output))
+      },
+    },
+    {
+      id: 'wait',
+      async handler({ n, signal }, _job_id, context) {
+        await expectSame(context, 'children after those of the step before', context.children, [])
+        const limit = signal === 'never' ? { timeout_milliseconds: SIGNAL_TIMEOUT_MILLISECONDS } : {}
+        await act(n, context, (output) => waitForSignal(SIGNAL, { ...limit, output }))
+      },
+    },
+    {
+      id: 'decide',
+      async handler({ n, signal, sub_runs: count }, _job_id, context) {
+        await expectSame(context, 'signal', context.received_signal, signal === 'never' ? undefined : { name: SIGNAL, payload: { n } })
+        const children = Array.from({ length: count }, (_, sub_run) => sub_runs.asChild({ n, sub_run }))
+        await act(n, context, (output) => startChildren(children, { output }))
+      },
+    },
+    {
+      id: 'close',
+      async handler({ n, sub_runs: count }, _job_id, context) {
+        const seen = context.children.map(({ output }) => output as SubRun)
+        await expectSame(context, 'sub-runs', seen.map(({ n: of, sub_run }) => ({ n: of, sub_run })), Array.from({ length: count }, (_, sub_run) => ({ n, sub_run })))
+        await act(n, context, (output) => completeJob({ ...context.outputs, close: output, sub_runs: seen }))
+      },
+    },
+  ]
+  const stories = new MultiStepPgQueue<Story>(db, 'stories', 'story', steps, undefined, undefined, { step_defaults: STEP_DEFAULTS })
+
+  return {
+    stories, sub_runs, parts,
+    async handlePart({ n, part, is_bad }) {
+      on_begin()
+      await pause()
+      return is_bad ? failJob('as it was told', { retry: false }) : { n, part }
+    },
+  }
+}
+
+/** The tables in which the handlers tell what they have done and seen. */
+export const TABLES = `
+  CREATE TABLE begun (job_id bigint NOT NULL, step text NOT NULL);
+  CREATE TABLE effect (job_id bigint NOT NULL, step text NOT NULL, output jsonb NOT NULL);
+  CREATE TABLE mix_up (job_id bigint NOT NULL, step text NOT NULL, what text NOT NULL, seen jsonb, expected jsonb);
+  CREATE INDEX ON effect (job_id);`
+
+async function insert(db: Queryable, table: string, row: Readonly<Record<string, string | number | undefined>>): Promise<void> {
+  const columns = Object.keys(row)
+  const types: Readonly<Record<string, string>> = { job_id: 'bigint', output: 'jsonb', seen: 'jsonb', expected: 'jsonb' }
+  const values = columns.map((column, place) => `$${place + 1}::text::${types[column] ?? 'text'}`)
+  await db.query({
+    q: `INSERT INTO ${table} (${columns.join(', ')}) VALUES (${values.join(', ')})`,
+    args: Object.values(row).map((value) => (value === undefined ? null : String(value))),
+  })
+}
