@@ -1,5 +1,5 @@
--- Last in the script of the extension: pg_dump carries the rows of its tables. The condition lets
--- a dump of the schema alone leave the jobs out: PGOPTIONS='-c pgq.dump_jobs=off' pg_dump -s.
+-- Last in the scripts of the extension: pg_dump carries the rows of its tables. The condition lets
+-- a dump leave the jobs out and keep the settings: PGOPTIONS='-c pgq.dump_jobs=off' pg_dump.
 DO $$
 DECLARE
     c_settings constant text[] := ARRAY[

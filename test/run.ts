@@ -1,16 +1,29 @@
 /** All stages of `make test`; test/run sets up what they need and calls this. */
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import { pgtap } from '@electric-sql/pglite-pgtap'
 import { pgq } from '../sdk-ts/src/pglite.ts'
+import { dockerProblems } from './docker.ts'
 import { startCluster, type Cluster } from './support/cluster.ts'
+import { moved, namesIn, testFiles } from './support/pgtap.ts'
+import { MAJORS, ownMajor } from './support/postgres.ts'
 import { add, fail, readTap, tally, type Tally } from './support/tap.ts'
+import { checkUpgrades } from './upgrade/matrix.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const OUTPUT = resolve(ROOT, 'test/output')
 const accept = process.argv.includes('--accept')
+const option = (name: string): string | undefined =>
+  process.argv.find((argument) => argument.startsWith(`--${name}=`))?.slice(name.length + 3)
+
+/** PostgreSQLs that `upgrade` runs on: ours and the newest, or those that are named, or all. */
+function majors(): readonly number[] {
+  const named = option('majors')
+  if (named === 'all') return MAJORS
+  return named?.split(',').map(Number) ?? [...new Set([ownMajor(), MAJORS.at(-1)!])]
+}
 
 const stages: Readonly<Record<string, readonly [title: string, run: () => Tally | Promise<Tally>]>> = {
   checks: ['versions agree, files are where they belong, types fit', checks],
@@ -21,6 +34,7 @@ const stages: Readonly<Record<string, readonly [title: string, run: () => Tally 
   sdk: ['the SDK on a real server (vitest)', () => vitest('sdk')],
   native: ['the dispatcher inside Postgres, on pg_cron and a double of pg_net (vitest)', () => vitest('native')],
   chaos: ['crashes and crowds (vitest)', () => vitest('chaos')],
+  upgrade: ['installed, upgraded, dumped, restored and removed, on this PostgreSQL and the newest', () => checkUpgrades({ majors: majors(), only: option('only') ?? '' })],
   demo: ['make demo, in PGlite and on a real server', demo],
   bench: ['make bench runs, with pgq and two peers; its figures mean nothing here', bench],
 }
@@ -31,38 +45,6 @@ const stages: Readonly<Record<string, readonly [title: string, run: () => Tally 
 let shared: Promise<Cluster> | undefined
 /** The server of all stages that do not crash theirs. */
 const server = (): Promise<Cluster> => (shared ??= startCluster({ settings: { max_connections: 300 } }))
-
-interface TestFile {
-  readonly name: string
-  readonly sql: string
-  /** Runners that leave it out, from its line `-- Skip on: plain, non-superuser, pglite`. */
-  readonly skip_on: readonly string[]
-}
-
-/** The pgTAP list, without the lines that are meant for psql. */
-function testFiles(): TestFile[] {
-  return namesIn('test/sql', '.sql').map((name) => {
-    const text = readFileSync(resolve(ROOT, 'test/sql', `${name}.sql`), 'utf8')
-    return {
-      name: `test/sql/${name}.sql`,
-      sql: withoutPsql(text),
-      skip_on: /^-- Skip on: (.+)$/m.exec(text)?.[1]?.split(/,\s*/) ?? [],
-    }
-  })
-}
-
-/** What psql would read by `\i`, in its place; its other commands are left out. */
-function withoutPsql(text: string): string {
-  return text
-    .replace(/^\\i (test\/(?:fixtures|support)\/\S+)$/gm, (_, file: string) => readFileSync(resolve(ROOT, file), 'utf8'))
-    .replace(/^\\.*$/gm, '')
-}
-
-function namesIn(folder: string, ending: string): string[] {
-  const path = resolve(ROOT, folder)
-  if (!existsSync(path)) return []
-  return readdirSync(path).filter((name) => name.endsWith(ending)).map((name) => name.slice(0, -ending.length)).sort()
-}
 
 function command(program: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): { ok: boolean; output: string } {
   const { status, error, stdout, stderr } = spawnSync(program, args, {
@@ -77,13 +59,16 @@ function command(program: string, args: readonly string[], env: NodeJS.ProcessEn
 function checks(): Tally {
   const result = tally()
   for (const [program, ...args] of [
-    ['make', '-s', 'check-version', 'check-layout', 'check-doc'],
+    ['make', '-s', 'check-version', 'check-layout', 'check-doc', 'check-releases'],
     ['sdk-ts/node_modules/.bin/tsc', '-p', 'sdk-ts'],
   ] as const) {
     const { ok, output } = command(program, args)
     if (ok) result.passed += 1
     else fail(result, `${program} ${args.join(' ')}\n${output}`)
   }
+  const docker = dockerProblems()
+  if (docker.length === 0) result.passed += 1
+  else fail(result, docker.join('\n'))
   return result
 }
 
@@ -153,9 +138,6 @@ async function pgtapOnPlainSql(): Promise<Tally> {
   const result = tally()
   const { psql } = await server()
   const has_plpgsql_check = psql(`SELECT count(*) FROM pg_available_extensions WHERE name = 'plpgsql_check'`).trim() === '1'
-  // The name is made to break whatever forgets to quote.
-  const moved = (sql: string): string =>
-    sql.replace(/(?<!_setting\('|_config\(')\bpgq\./g, '"My Jobs".').replace(/'pgq'/g, `'My Jobs'`)
   const plain = readFileSync(resolve(ROOT, 'extension/pgq.plain.sql'), 'utf8').replaceAll('@extschema@', '"My Jobs"')
 
   psql('CREATE ROLE plain_owner LOGIN CREATEROLE')

@@ -17,9 +17,9 @@ IMMUTABLE
 PARALLEL SAFE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-RETURN '0.1.0'::text;
+RETURN '0.2.0'::text;
 COMMENT ON FUNCTION @extschema@.installed_version IS
-    'Returns the version of the installed SQL, such as 0.1.0.';
+    'Returns the version of the installed SQL, such as 0.2.0.';
 
 CREATE OR REPLACE FUNCTION @extschema@.error_codes()
 RETURNS SETOF @extschema@.error_code

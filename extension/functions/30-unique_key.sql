@@ -130,7 +130,7 @@ CREATE OR REPLACE FUNCTION @extschema@._claim_keys(
     payloads jsonb[],
     headers jsonb,
     start_after timestamptz,
-    first_step @extschema@.workflow_step
+    first_step @extschema@.workflow_step DEFAULT NULL
 )
 RETURNS bigint[]
 LANGUAGE plpgsql

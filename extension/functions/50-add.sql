@@ -313,7 +313,7 @@ CREATE OR REPLACE FUNCTION @extschema@._insert_jobs(
     timeout_milliseconds integer,
     timeout_with_result text,
     headers jsonb,
-    first_step @extschema@.workflow_step
+    first_step @extschema@.workflow_step DEFAULT NULL
 )
 RETURNS bigint[]
 LANGUAGE plpgsql

@@ -90,9 +90,12 @@ BEGIN
             attempts = CASE WHEN m.outcome IS NULL THEN j.attempts
                 ELSE @extschema@._with_attempt(j.attempts, @extschema@._attempt(
                     j.attempt, j.picked_at, moved_at, j.worker, m.outcome, m.error, j.step)) END,
+            -- In a strict line a run that has its turn keeps it from step to step.
             held_by = COALESCE(m.held_by, CASE
                 WHEN j.group_key IS NOT NULL AND (
-                    SELECT q.max_concurrency_per_group IS NOT NULL FROM @extschema@.queue AS q
+                    SELECT q.max_concurrency_per_group IS NOT NULL
+                           AND (q.group_order = 'loose' OR j.held_by IS NOT NULL)
+                    FROM @extschema@.queue AS q
                     WHERE q.queue_id = j.queue_id) THEN 'group' END),
             progress = m.progress
         FROM unnest(moves) AS m

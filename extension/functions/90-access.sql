@@ -194,7 +194,8 @@ $$;
 COMMENT ON FUNCTION @extschema@._check_grant IS
     'Internal: raises for arguments of grant_access and revoke_access that make no sense.';
 
--- Nothing is for everybody. This stands last, after every function has been made.
+-- Nothing is for everybody. This stands last, after every function has been made. An upgrade looks at new functions only:
+-- to revoke in the script of an extension makes what others were granted the extension's own, and pg_dump leaves that out.
 DO $$
 DECLARE
     v_function regprocedure;
@@ -204,6 +205,8 @@ BEGIN
         FROM pg_catalog.pg_proc AS p
         JOIN pg_catalog.pg_class AS job ON job.oid = '@extschema@.job'::regclass
         WHERE p.pronamespace = job.relnamespace
+          AND EXISTS (SELECT FROM pg_catalog.aclexplode(COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner))) AS acl
+                      WHERE acl.grantee = 0)
     LOOP
         EXECUTE pg_catalog.format('REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC', v_function);
     END LOOP;

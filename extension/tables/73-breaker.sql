@@ -39,12 +39,12 @@ CREATE TYPE @extschema@.answer_verdict AS (
     delay_milliseconds bigint,
     retry boolean,
     jobs jsonb,
-    next jsonb,
-    is_undoing boolean,
     is_good boolean,
     is_pressure boolean,
     hold_milliseconds bigint,
-    is_gone boolean
+    is_gone boolean,
+    next jsonb,
+    is_undoing boolean
 );
 COMMENT ON TYPE @extschema@.answer_verdict IS
     'Internal: what an answer means: for its job (result to retry as in release_job, jobs to add, next as in finish_step; is_undoing: of a step that is compensated), and for its endpoint: is_good tells a success from a failure (null: neither), is_pressure asks for fewer requests, hold_milliseconds for none so long, is_gone for none ever.';

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Pool } from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { fromPg, PgQueue, startWorker, type Queryable } from '../src/index.ts'
+import { fromPg, install, PgQueue, startWorker, uninstall, type Queryable } from '../src/index.ts'
+import { pgcFileReaderNode } from '../src/node.ts'
 import { DATABASE_URL, newQueue, openDb, stopAfterwards, until } from './support.ts'
 
 /** PgBouncer in transaction mode, with fewer server connections than clients, so that sessions change all the time. */
@@ -81,6 +82,13 @@ describe.skipIf(!BINARY).each([
       throw new Error('no')
     })).rejects.toThrow('no')
     expect(await queue.stats()).toMatchObject({ ready: 0 })
+  })
+
+  test('five install at once, and one does it', async () => {
+    const options = { schema_name: 'behind PgBouncer' }
+    const results = await Promise.all(Array.from({ length: 5 }, () => install(pgcFileReaderNode, make(), options)))
+    expect(results.filter(({ previous_version }) => previous_version === undefined)).toHaveLength(1)
+    expect(await uninstall(make(), options)).toBe(true)
   })
 
   test('two workers drain a queue, each job once, without errors', async () => {

@@ -39,7 +39,7 @@ test.each<[runtime: string, command: () => [string, ...string[]]]>([
   const { stdout } = await promisify(execFile)(file, args, { cwd: sdk, env: { ...process.env, DATABASE_URL, ENDPOINT_URL: misbehaving.url, CLOSED_URL: await closedUrl() } })
   const { woken_after, ...rest } = JSON.parse(stdout)
   expect(rest).toEqual({
-    runtime, complete: 100, retried: 2, doubled: 42, last_error: null,
+    runtime, complete: 100, retried: 2, doubled: 42, is_installed: true, last_error: null,
     found: {
       error: ['dead', expect.stringMatching(/500.*the reason/)], redirect: ['dead', expect.stringMatching(/redirect/)], hang: ['dead', 'no answer within 1000 ms'],
       half: ['dead', 'no answer within 1000 ms'], close: ['dead', 'no answer: connection closed'], endless: ['complete', null], large: ['complete', null],

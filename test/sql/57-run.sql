@@ -1,7 +1,7 @@
 \i test/setup.psql
 -- Runs: what holds for jobs holds for them, over all their steps and in batches.
 BEGIN;
-SELECT plan(30);
+SELECT plan(34);
 
 \i test/fixtures/clock.sql
 \i test/fixtures/words.sql
@@ -83,7 +83,23 @@ SELECT is(pg_temp.work(), '', 'when it has come');
 SELECT is((pg_temp.job('fay')).held_by, 'group', 'the run waits for its turn');
 DO $$ BEGIN PERFORM pg_temp.done('eve', NULL, '{"complete": true}'); END $$;
 SELECT is(pg_temp.work(), 'fay:b', 'and gets it');
-DO $$ BEGIN PERFORM pg_temp.done('fay', NULL, '{"complete": true}'); END $$;
+DO $$ BEGIN
+    PERFORM pg_temp.done('fay', NULL, '{"complete": true}');
+    PERFORM pgq.set_queue_config('shop', group_order => 'strict');
+    PERFORM pg_temp.start('gus', options => ', group_key => ''g'''); PERFORM pg_temp.start('hal', options => ', group_key => ''g''');
+    PERFORM pg_temp.work(); PERFORM pg_temp.done('gus', NULL, '{"delay_milliseconds": 500}');
+END $$;
+SELECT is(pg_temp.work(), '', 'in a strict group a run keeps its turn between two steps, also while it sleeps');
+CALL pg_temp.pass('1 second');
+SELECT is(pg_temp.work(), 'gus:b', 'and goes on before the next one begins');
+DO $$ BEGIN PERFORM pg_temp.done('gus', NULL, '{"signal": "s"}'); END $$;
+SELECT is(pg_temp.work(), 'hal:a', 'unless it waits for a signal');
+DO $$ BEGIN PERFORM pgq.signal_job(pg_temp.id('gus'), 's'); PERFORM pg_temp.done('hal', NULL, '{"complete": true}'); END $$;
+SELECT is(pg_temp.work(), 'gus:c', 'after which it gets another turn');
+DO $$ BEGIN
+    PERFORM pg_temp.done('gus', NULL, '{"complete": true}');
+    PERFORM pgq.set_queue_config('shop', group_order => 'loose');
+END $$;
 
 -- Batches of runs and jobs, each at another place
 

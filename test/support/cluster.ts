@@ -33,6 +33,8 @@ export interface Cluster extends AsyncDisposable {
 export interface ClusterOptions {
   /** Major version, where several are installed (Debian's layout). @default what PG_CONFIG or pg_config in PATH says */
   readonly major?: number
+  /** Folder of initdb and pg_ctl, of a server that is elsewhere. @default that of `major` */
+  readonly bin?: string
   /** Further settings for postgresql.conf. @default {} */
   readonly settings?: Readonly<Record<string, string | number>>
 }
@@ -47,7 +49,8 @@ function bindir(major?: number): string {
 
 /** Makes and starts a cluster. */
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
-  const bin = bindir(options.major)
+  const bin = options.bin ?? bindir(options.major)
+  const psql = [bin, bindir()].map((folder) => join(folder, 'psql')).find(existsSync) ?? 'psql'
   const as = serverUser()
   const folder = mkdtempSync(join(tmpdir(), 'pgq-cluster-'))
   if (as) chownSync(folder, as.uid, as.gid)
@@ -83,7 +86,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
 
     psql(sql, { database = 'postgres', user = 'postgres' } = {}) {
       const { status, stdout, stderr } = spawnSync(
-        join(bin, 'psql'),
+        psql,
         ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-h', HOST, '-p', `${port}`, '-U', user, '-d', database],
         { input: sql, encoding: 'utf8', maxBuffer: 1 << 28 },
       )

@@ -1,11 +1,12 @@
 /**
  * What each runtime has to be able to do: a handler that is served, and a dispatcher that sends to it and to endpoints that
- * misbehave. Told by the environment: DATABASE_URL, ENDPOINT_URL, CLOSED_URL. Prints what it found as JSON.
+ * misbehave; and the plain SQL is installed. Told by the environment: DATABASE_URL, ENDPOINT_URL, CLOSED_URL. Prints what it found as JSON.
  */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import process from 'node:process'
-import { createJobHandler, PgQueue, PostgresDb, startDispatcher, startWorker, toNodeListener, z, type JobRequestHandler } from '../../src/index.ts'
+import { createJobHandler, install, PgQueue, PostgresDb, startDispatcher, startWorker, toNodeListener, uninstall, z, type JobRequestHandler } from '../../src/index.ts'
+import { pgcFileReaderNode } from '../../src/node.ts'
 
 interface Runtimes {
   readonly Deno?: { serve(options: object, handler: JobRequestHandler): { addr: { port: number }; shutdown(): Promise<void> } }
@@ -79,10 +80,15 @@ await queue.getConfig().setEndpointActive(false)
 const worker = startWorker(queue, ({ n }) => n * 2)
 const doubled = (await queue.waitForResult((await queue.addJob({ n: 21 })).job_id)).output
 await worker.stop()
+
+// ---- Plain SQL
+const schema = { schema_name: `runtime ${runtime}` }
+await install(pgcFileReaderNode, db, schema)
+const is_installed = await uninstall(db, schema)
 await db.end()
 
 console.log(JSON.stringify({
-  runtime, complete: outputs.filter(({ n }, index) => n === index).length, retried: outputs[1]!.attempt, found, woken_after, doubled,
+  runtime, complete: outputs.filter(({ n }, index) => n === index).length, retried: outputs[1]!.attempt, found, woken_after, doubled, is_installed,
   last_error: stats.last_error === undefined ? null : String(stats.last_error),
 }))
 process.exit(0)

@@ -1,0 +1,2 @@
+-- First in the plain SQL that upgrades. The one placeholder is the schema; it comes quoted where it
+-- must be. Run the whole script in one transaction.

@@ -1,0 +1,1 @@
+export { PgQueue, PostgresDb, startWorker } from '../../../sdk-ts/src/index.ts'
