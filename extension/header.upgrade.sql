@@ -7,15 +7,21 @@ DECLARE
     v_give_up_at timestamptz := pg_catalog.clock_timestamp() + v_patience;
     v_schema oid := (SELECT c.relnamespace FROM pg_catalog.pg_class AS c WHERE c.oid = '@extschema@.job'::regclass);
     v_pause double precision := 0;
+    v_first text;
     v_tables text;
     v_holders text;
 BEGIN
-    SELECT pg_catalog.string_agg(c.oid::regclass::text, ', ' ORDER BY c.relname <> 'job', c.relname) INTO v_tables
+    SELECT pg_catalog.string_agg(c.oid::regclass::text, ', ' ORDER BY c.relname) INTO v_tables
     FROM pg_catalog.pg_class AS c
     WHERE c.relnamespace = v_schema AND c.relkind IN ('r', 'p') AND NOT c.relispartition;
     LOOP
         BEGIN
+            -- An add begins with job, a pick with queue. Who waits for the first of them and holds others will not give
+            -- them up: that is not waited for long.
+            v_first := CASE v_first WHEN 'job' THEN 'queue' ELSE 'job' END;
             PERFORM pg_catalog.set_config('lock_timeout', '50ms', true);
+            EXECUTE pg_catalog.format('LOCK TABLE @extschema@.%I IN ACCESS EXCLUSIVE MODE', v_first);
+            PERFORM pg_catalog.set_config('lock_timeout', '10ms', true);
             EXECUTE 'LOCK TABLE ' || v_tables || ' IN ACCESS EXCLUSIVE MODE';
             EXIT;
         EXCEPTION WHEN lock_not_available THEN
