@@ -141,12 +141,13 @@ SET enable_bitmapscan = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
+    v_new_ids bigint[];
     v_job_ids bigint[];
     v_heirs bigint[];
     v_given record;
     v_added @extschema@.added_job;
 BEGIN
-    v_job_ids := ARRAY(SELECT nextval('@extschema@.job_job_id_seq'::regclass)
+    v_new_ids := ARRAY(SELECT nextval('@extschema@.job_job_id_seq'::regclass)
                        FROM generate_series(1, cardinality(unique_keys)));
     -- Of the payloads of this batch with the same key one is the heir: the first, or the last
     -- where a later one replaces it.
@@ -158,28 +159,39 @@ BEGIN
         FROM unnest(unique_keys) WITH ORDINALITY AS g (unique_key, place)
         WINDOW same_key AS (PARTITION BY g.unique_key)
         ORDER BY g.place);
-    FOR v_given IN
-        WITH given AS MATERIALIZED (
-            SELECT g.job_id, g.unique_key, g.payload, g.place
-            FROM unnest(v_job_ids, unique_keys, payloads, v_heirs)
-                WITH ORDINALITY AS g (job_id, unique_key, payload, heir, place)
-            WHERE g.unique_key IS NOT NULL AND g.heir = g.place
-        ), taken AS (
-            INSERT INTO @extschema@.unique_key AS k (queue_id, unique_key, job_id, throttle_milliseconds)
-            SELECT _claim_keys.queue_id, g.unique_key, g.job_id, _claim_keys.throttle_milliseconds
-            FROM given AS g
-            ORDER BY g.unique_key
-            ON CONFLICT ON CONSTRAINT unique_key_pkey DO NOTHING
-            RETURNING k.job_id
-        )
-        SELECT g.place, g.unique_key, g.payload
-        FROM given AS g
-        WHERE g.job_id NOT IN (SELECT t.job_id FROM taken AS t)
-        ORDER BY g.unique_key
-    LOOP
-        v_added := @extschema@._claim_key(_claim_keys.queue_id, v_given.unique_key, on_conflict,
-            throttle_milliseconds, v_given.payload, headers, start_after, v_job_ids[v_given.place], first_step);
-        v_job_ids[v_given.place] := CASE WHEN v_added.is_new THEN v_added.job_id ELSE -v_added.job_id END;
+    -- A key that its holder frees just now may come out of the order. Who is chosen to end such a deadlock begins anew.
+    FOR v_try IN 1 .. 5 LOOP
+        v_job_ids := v_new_ids;
+        BEGIN
+            FOR v_given IN
+                WITH given AS MATERIALIZED (
+                    SELECT g.job_id, g.unique_key, g.payload, g.place
+                    FROM unnest(v_new_ids, unique_keys, payloads, v_heirs)
+                        WITH ORDINALITY AS g (job_id, unique_key, payload, heir, place)
+                    WHERE g.unique_key IS NOT NULL AND g.heir = g.place
+                ), taken AS (
+                    INSERT INTO @extschema@.unique_key AS k (queue_id, unique_key, job_id, throttle_milliseconds)
+                    SELECT _claim_keys.queue_id, g.unique_key, g.job_id, _claim_keys.throttle_milliseconds
+                    FROM given AS g
+                    ORDER BY g.unique_key
+                    ON CONFLICT ON CONSTRAINT unique_key_pkey DO NOTHING
+                    RETURNING k.job_id
+                )
+                SELECT g.place, g.unique_key, g.payload
+                FROM given AS g
+                WHERE g.job_id NOT IN (SELECT t.job_id FROM taken AS t)
+                ORDER BY g.unique_key
+            LOOP
+                v_added := @extschema@._claim_key(_claim_keys.queue_id, v_given.unique_key, on_conflict,
+                    throttle_milliseconds, v_given.payload, headers, start_after, v_new_ids[v_given.place], first_step);
+                v_job_ids[v_given.place] := CASE WHEN v_added.is_new THEN v_added.job_id ELSE -v_added.job_id END;
+            END LOOP;
+            EXIT;
+        EXCEPTION WHEN deadlock_detected THEN
+            IF v_try = 5 THEN
+                RAISE;
+            END IF;
+        END;
     END LOOP;
     RETURN ARRAY(
         SELECT CASE WHEN h.heir = h.place THEN v_job_ids[h.place] ELSE -abs(v_job_ids[h.heir]) END
