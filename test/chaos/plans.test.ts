@@ -89,7 +89,8 @@ function stepsOf(of: number, next: string): string {
 /** A scan may follow 400 entries before it is worth a watermark. A pick from several queues looks at each, one of a queue with groups at each group that has a hint, until it has enough: hundreds, not a million. */
 function mostBuffers(name: string, of: number): number {
   if (/pick (from (several|a queue with groups)|of requests)/.test(name)) return 10_000 + 60 * of
-  return 500 + (/children|runs/.test(name) ? 150 : 60) * of
+  if (/children|runs/.test(name)) return 500 + 150 * of
+  return (/pick/.test(name) ? 500 : 200) + 60 * of
 }
 
 /** The queue whose jobs are held for the statement; none when it needs none. */
