@@ -35,8 +35,8 @@ export interface SubRun {
 export const STEPS = ['plan', 'gather', 'wait', 'decide', 'close'] as const
 export const SIGNAL = 'go'
 const SIGNAL_TIMEOUT_MILLISECONDS = 50
-/** A handler takes up to so long, before and after each of the things that it does. */
-const LONGEST_PAUSE_MILLISECONDS = 8
+/** A handler takes up to so long, before and after each of the things that it does: long enough that many kills meet one. */
+const LONGEST_PAUSE_MILLISECONDS = 25
 
 /** Whoever dies is missed soon, and may die very often. */
 const STEP_DEFAULTS = {
