@@ -1,13 +1,14 @@
 -- First in every script that upgrades: all tables are locked before anything is changed, so no transaction meets
--- half an upgrade. Locks that are not free at once are all given back and tried again, first often and then now and then:
--- workers that queue up behind us wait for a moment only, and never long enough for a deadlock to be found.
+-- half an upgrade. Locks that are not got are all given back and tried again. To wait for job lets picks pile up that
+-- hold queue and will not give it up. So job is taken at a moment when nobody has it: then only who stands between two
+-- tables is in the way. If such a moment does not come, some tries wait, never long enough for a deadlock to be found.
 DO $$
 DECLARE
     v_patience interval := COALESCE(NULLIF(pg_catalog.current_setting('pgq.upgrade_patience', true), ''), '10s');
     v_give_up_at timestamptz := pg_catalog.clock_timestamp() + v_patience;
     v_schema oid := (SELECT c.relnamespace FROM pg_catalog.pg_class AS c WHERE c.oid = '@extschema@.job'::regclass);
-    v_pause double precision := 0;
-    v_first text;
+    v_try integer := 0;
+    v_began_at timestamptz;
     v_tables text;
     v_holders text;
 BEGIN
@@ -15,13 +16,16 @@ BEGIN
     FROM pg_catalog.pg_class AS c
     WHERE c.relnamespace = v_schema AND c.relkind IN ('r', 'p') AND NOT c.relispartition;
     LOOP
+        v_try := v_try + 1;
+        v_began_at := pg_catalog.clock_timestamp();
         BEGIN
-            -- An add begins with job, a pick with queue. Who waits for the first of them and holds others will not give
-            -- them up: that is not waited for long.
-            v_first := CASE v_first WHEN 'job' THEN 'queue' ELSE 'job' END;
-            PERFORM pg_catalog.set_config('lock_timeout', '50ms', true);
-            EXECUTE pg_catalog.format('LOCK TABLE @extschema@.%I IN ACCESS EXCLUSIVE MODE', v_first);
-            PERFORM pg_catalog.set_config('lock_timeout', '10ms', true);
+            PERFORM pg_catalog.set_config('lock_timeout', '200ms', true);
+            IF v_try % 100 = 0 THEN
+                LOCK TABLE @extschema@.job IN ACCESS EXCLUSIVE MODE;
+            ELSE
+                LOCK TABLE @extschema@.job IN ACCESS EXCLUSIVE MODE NOWAIT;
+            END IF;
+            PERFORM pg_catalog.set_config('lock_timeout', '20ms', true);
             EXECUTE 'LOCK TABLE ' || v_tables || ' IN ACCESS EXCLUSIVE MODE';
             EXIT;
         EXCEPTION WHEN lock_not_available THEN
@@ -46,8 +50,9 @@ BEGIN
                           HINT = 'Nothing was changed. Workers may go on; let long transactions that use the queue end (a dump, an open session), '
                               || 'or end them with pg_terminate_backend, and try again. SET pgq.upgrade_patience = ''5min'' tries for longer.';
             END IF;
-            v_pause := LEAST(v_pause + 0.02, 0.5);
-            PERFORM pg_catalog.pg_sleep(pg_catalog.random() * v_pause);
+            -- Workers get several times as long as the try may have held them up.
+            PERFORM pg_catalog.pg_sleep(pg_catalog.random() * (0.002
+                + 5 * EXTRACT(epoch FROM pg_catalog.clock_timestamp() - v_began_at)::double precision));
         END;
     END LOOP;
     PERFORM pg_catalog.set_config('lock_timeout', '10s', true);

@@ -64,7 +64,7 @@ const workers_go_on: Check = {
       keepWorking(life, plain),
     ]
     await waitUntil(() => acknowledged.size > 2000 && worked.length > 1000, 'jobs before the upgrade')
-    await admin`SET pgq.upgrade_patience = '1min'` // Tests may run on a machine that is busy with others.
+    await admin`SET pgq.upgrade_patience = '30s'` // Tests may run on a machine that is busy with others.
     const began = performance.now()
     await admin`ALTER EXTENSION pgq UPDATE`
     const took = Math.round(performance.now() - began)
