@@ -19,8 +19,8 @@ BEGIN
         v_try := v_try + 1;
         v_began_at := pg_catalog.clock_timestamp();
         BEGIN
-            PERFORM pg_catalog.set_config('lock_timeout', '200ms', true);
             IF v_try % 100 = 0 THEN
+                PERFORM pg_catalog.set_config('lock_timeout', '200ms', true);
                 LOCK TABLE @extschema@.job IN ACCESS EXCLUSIVE MODE;
             ELSE
                 LOCK TABLE @extschema@.job IN ACCESS EXCLUSIVE MODE NOWAIT;

@@ -65,17 +65,6 @@ SELECT is(pg_temp.at('ada'), 'dead c its workflow has no such step any more', 'a
 
 -- Which steps there may be
 
-CREATE FUNCTION pg_temp.failure(call text)
-RETURNS text
-LANGUAGE plpgsql
-AS $$
-BEGIN
-    EXECUTE 'SELECT pgq.' || call;
-    RETURN 'none';
-EXCEPTION WHEN OTHERS THEN
-    RETURN SQLSTATE || ' ' || SQLERRM;
-END
-$$;
 SELECT results_eq($$
     SELECT s.steps, pg_temp.failure(format('define_workflow(''shop'', ''w'', 1, %L)', s.steps))
     FROM unnest(ARRAY['{}', '[]', '[1]', '[{}]', '[{"id": ""}]', '[{"id": 1}]', '[{"id": "a"}, {"id": "a"}]', '[{"id": "a", "compensates": 1}]',

@@ -60,17 +60,6 @@ SELECT is(concat(pg_temp.work(), (pg_temp.step('dan')).signal -> 'payload'), 'da
 SELECT throws_ok(
     $$ SELECT pgq.signal_by_token(t.token) FROM token AS t WHERE t.m = 60000 $$, 'JQ008', 'token not found', 'once');
 
-CREATE FUNCTION pg_temp.failure(call text)
-RETURNS text
-LANGUAGE plpgsql
-AS $$
-BEGIN
-    EXECUTE 'SELECT pgq.' || call;
-    RETURN 'none';
-EXCEPTION WHEN OTHERS THEN
-    RETURN SQLSTATE || ' ' || SQLERRM;
-END
-$$;
 SELECT results_eq($$
     SELECT c.call, pg_temp.failure(c.call)
     FROM unnest(ARRAY['signal_job(%s, ''x'')', 'make_signal_token(%s, ''x'')']) AS f (call)

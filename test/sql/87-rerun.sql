@@ -103,17 +103,6 @@ SELECT is(pg_temp.at('dan'), 'ready b', 'and undoes no more than it has done sin
 
 -- What is refused
 
-CREATE FUNCTION pg_temp.failure(call text)
-RETURNS text
-LANGUAGE plpgsql
-AS $$
-BEGIN
-    EXECUTE 'SELECT pgq.' || call;
-    RETURN 'none';
-EXCEPTION WHEN OTHERS THEN
-    RETURN SQLSTATE || ' ' || SQLERRM;
-END
-$$;
 DO $$ BEGIN PERFORM pg_temp.work(); PERFORM pgq.add_job('shop', '"plain"'); PERFORM pg_temp.start('eve', options => ', unique_key => ''k'''); PERFORM pg_temp.work();
     PERFORM pg_temp.done('eve', NULL, '{"signal": "x"}'); END $$;
 SELECT is(pg_temp.failure(format('retry_from_step(%s)', pg_temp.id('dan'))), format('JQ004 run %s is running', pg_temp.id('dan')), 'a run that is running is not sent back');
