@@ -75,11 +75,13 @@ $(UPGRADE) $(UPGRADE:.sql=.plain.sql): IS_UPGRADE = 1
 define CONCATENATE
 	@echo 'make $@'
 	@awk -v is_upgrade=$(IS_UPGRADE) ' \
+	  function emit(line,   file) { \
+	    if (line !~ /^ *-- include /) { print line; return } \
+	    sub(/^ *-- include /, "", line); file = "extension/" (line ~ /^parts/ ? "functions/" : "") line; \
+	    while ((getline line < file) > 0) emit(line); close(file) } \
 	  is_upgrade && FILENAME ~ /^extension.tables/ { if (/^COMMENT ON/) on = 1; if (on) print; if (/;$$/) on = 0; next } \
 	  FNR == 1 { print (NR > 1 ? "\n" : "") "-- " FILENAME } \
-	  /^ *-- include / { file = "extension/" ($$3 ~ /^parts/ ? "functions/" : "") $$3; \
-	    while ((getline line < file) > 0) print line; close(file); next } \
-	  { print }' $(filter-out $(PARTS),$(filter %.sql,$^)) > $@
+	  { emit($$0) }' $(filter-out $(PARTS),$(filter %.sql,$^)) > $@
 endef
 
 install: not-foreign ## install the extension (as a user who may write to PostgreSQL's directories)

@@ -5,8 +5,8 @@ RETURNS text
 LANGUAGE sql
 STABLE
 PARALLEL SAFE
-RETURN pg_catalog.concat('pgq.lane_', '@extschema@.job'::regclass::oid, '_', queue_id, '_',
-    priority OPERATOR(pg_catalog.+) 100);
+RETURN 'pgq.lane_' OPERATOR(pg_catalog.||) '@extschema@.job'::regclass::oid::text OPERATOR(pg_catalog.||) '_'
+    OPERATOR(pg_catalog.||) (queue_id::bigint OPERATOR(pg_catalog.*) 1000 OPERATOR(pg_catalog.+) priority)::text;
 COMMENT ON FUNCTION @extschema@._lane_mark IS
     'Internal: the name of the setting that keeps the watermark of a lane. Without a search_path of its own, so that it is inlined.';
 

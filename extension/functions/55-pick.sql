@@ -106,10 +106,8 @@ SET plan_cache_mode = force_generic_plan
 SET jit = off
 AS $$
 BEGIN
-    -- A pick that stands alone may be lost in a crash: its jobs are then simply ready again.
-    IF NOT durable THEN
-        PERFORM set_config('synchronous_commit', 'off', true);
-    END IF;
+    -- A pick that stands alone may be lost in a crash: its jobs are then simply ready again. (A PERFORM would cost three times as much.)
+    durable := durable IS NOT FALSE OR set_config('synchronous_commit', 'off', true) <> 'off';
     -- include parts/pick.sql
 END
 $$;
