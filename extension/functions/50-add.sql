@@ -261,7 +261,8 @@ BEGIN
         'a workflow with workflow_version', workflow);
 
     v_queue_id := @extschema@._prepare_add(queue_name, priority,
-        (SELECT max(pg_column_size(p.payload)) FROM unnest(payloads) AS p (payload)), pg_column_size(headers));
+        -- Unnested where it is selected, because a function in FROM would store them all first.
+        (SELECT max(pg_column_size(p.payload)) FROM (SELECT unnest(payloads) AS payload) AS p), pg_column_size(headers));
     IF v_count = 0 THEN
         RETURN ARRAY[]::bigint[];
     END IF;

@@ -14,16 +14,19 @@ export interface SqlJobSource extends JobSource {
 
 /**
  * All picked jobs as one JSON array: rows of numbers, payloads, and what few jobs have or differ in, by job_id. Measured, it costs
- * the server a third of what an array for each job would.
+ * the server a third of what an array for each job would; and the payloads, joined as text, a fifth less than by json_agg.
  */
-const picked = (first_queue: string): string => `json_build_array(
-  json_agg(ARRAY[p.job_id, p.lease_token, p.attempt, p.max_attempts, p.timeout_milliseconds, p.priority,
-    ${milliseconds('p.added_at')}, ${milliseconds('p.lease_until')}]),
-  json_agg(p.payload),
-  json_object_agg(p.job_id, p.headers) FILTER (WHERE p.headers IS NOT NULL),
-  json_object_agg(p.job_id, p.group_key) FILTER (WHERE p.group_key IS NOT NULL),
-  json_object_agg(p.job_id, p.queue_name) FILTER (WHERE p.queue_name <> ${first_queue}),
-  json_object_agg(p.job_id, json_build_array(p.workflow, p.workflow_version, p.step)) FILTER (WHERE p.workflow IS NOT NULL))::text AS r`
+const picked = (first_queue: string): string => `concat('[',
+  ${orNull(`json_agg(ARRAY[p.job_id, p.lease_token, p.attempt, p.max_attempts, p.timeout_milliseconds, p.priority,
+    ${milliseconds('p.added_at')}, ${milliseconds('p.lease_until')}])`)},
+  ',[', string_agg(p.payload::text, ','), '],',
+  ${orNull('json_object_agg(p.job_id, p.headers) FILTER (WHERE p.headers IS NOT NULL)')}, ',',
+  ${orNull('json_object_agg(p.job_id, p.group_key) FILTER (WHERE p.group_key IS NOT NULL)')}, ',',
+  ${orNull(`json_object_agg(p.job_id, p.queue_name) FILTER (WHERE p.queue_name <> ${first_queue})`)}, ',',
+  ${orNull('json_object_agg(p.job_id, json_build_array(p.workflow, p.workflow_version, p.step)) FILTER (WHERE p.workflow IS NOT NULL)')},
+  ']') AS r`
+
+const orNull = (json: string): string => `COALESCE((${json})::text, 'null')`
 
 const milliseconds = (moment: string): string => `(date_part('epoch', ${moment}) * 1000)::bigint`
 

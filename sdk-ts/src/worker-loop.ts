@@ -15,6 +15,7 @@ import { createWaker, wakeSourceOf } from './worker-wake.ts'
 
 /** Calls that may be under way at once; the second only with much to do, so that few results wait for company. */
 const MAX_CALLS = 2
+/** Jobs; of large ones as many as one call picks. */
 const MUCH_TO_DO = 100
 /** One call picks no more. */
 const MAX_BATCH = 1000
@@ -87,7 +88,7 @@ export function runWorker(source: JobSource, queue_names: readonly string[], run
     while (calls < MAX_CALLS && !is_backing_off && !is_over) {
       const free = concurrency - runner.running - runner.waiting - asked_for
       const wanted = howMany(free)
-      if (calls > 0 && results.length < MUCH_TO_DO && wanted < MUCH_TO_DO) break
+      if (calls > 0 && results.length < muchToDo() && wanted < muchToDo()) break
       if (results.length > 0) {
         const batch = results.length > MAX_BATCH ? results.splice(0, MAX_BATCH) : results
         if (batch === results) results = []
@@ -109,7 +110,15 @@ export function runWorker(source: JobSource, queue_names: readonly string[], run
     const wanted = Math.min(MAX_BATCH, free + prefetch)
     // With all places taken, a call for a few more is not worth it.
     if (wanted <= 0 || (free <= 0 && wanted < prefetch / 4)) return 0
-    return Math.min(wanted, Math.max(1, Math.floor(MAX_BATCH_BYTES / source.bytes_per_job)))
+    return Math.min(wanted, mostAtOnce())
+  }
+
+  function mostAtOnce(): number {
+    return Math.min(MAX_BATCH, Math.max(1, Math.floor(MAX_BATCH_BYTES / source.bytes_per_job)))
+  }
+
+  function muchToDo(): number {
+    return Math.min(MUCH_TO_DO, mostAtOnce())
   }
 
   /** One call: records `batch` and picks `wanted` jobs. */
@@ -206,7 +215,7 @@ export function runWorker(source: JobSource, queue_names: readonly string[], run
 
   /** Once for all that ends in this turn. */
   function pumpSoon(): void {
-    if (is_woken || calls >= MAX_CALLS || (calls > 0 && results.length < MUCH_TO_DO)) return
+    if (is_woken || calls >= MAX_CALLS || (calls > 0 && results.length < muchToDo())) return
     is_woken = true
     soon(() => {
       is_woken = false
