@@ -91,7 +91,7 @@ async function bench(options: Options): Promise<number> {
   const all = await Promise.all(PEER_NAMES.map(loadPeer))
   const asked = pick(all, options.peers.length === 0 ? [] : ['pgq', ...options.peers], '--peers')
 
-  await using server = await startServer(options.quick)
+  await using server = await startServer(options)
   await using redis = await startRedis()
   const peers = asked.filter((peer) => peer.stores_in === 'postgres' || redis !== undefined)
   const machine = await describeMachine(server, redis, peers)

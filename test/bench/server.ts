@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startCluster, type Cluster } from '../support/cluster.ts'
+import type { Options } from './options.ts'
 import type { Peer } from './peers/peer.ts'
 import { connect } from './postgres.ts'
 
@@ -29,8 +30,12 @@ export interface Database extends AsyncDisposable {
   readonly url: string
 }
 
-export async function startServer(quick: boolean): Promise<Server> {
-  const settings = quick ? QUICK_SETTINGS : SETTINGS
+export async function startServer({ quick, flush_milliseconds }: Pick<Options, 'quick' | 'flush_milliseconds'>): Promise<Server> {
+  const settings = {
+    ...(quick ? QUICK_SETTINGS : SETTINGS),
+    // Who flushes waits first, and all who come meanwhile wait with it.
+    ...(flush_milliseconds > 0 && { commit_delay: Math.round(flush_milliseconds * 1000), commit_siblings: 0 }),
+  }
   const cluster: Cluster = await startCluster({ settings })
   const bin = execFileSync(process.env['PG_CONFIG'] ?? 'pg_config', ['--bindir'], { encoding: 'utf8' }).trim()
   const admin = await connect(cluster.url)
