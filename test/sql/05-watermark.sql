@@ -1,7 +1,28 @@
 \i test/setup.psql
 -- Watermarks hide nothing for long: what comes to be below one is met by the next scan from the beginning.
 BEGIN;
-SELECT plan(14);
+SELECT plan(15);
+
+-- A pick asks all of this each time. A function that is called, and not inlined, costs it more than its statement.
+CREATE FUNCTION pg_temp.called(query text)
+RETURNS SETOF text
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_line text;
+BEGIN
+    FOR v_line IN EXECUTE 'EXPLAIN (VERBOSE, COSTS OFF) ' || query LOOP
+        RETURN QUERY SELECT m.name[1] FROM regexp_matches(v_line, '\._[a-z_]+', 'g') AS m (name);
+    END LOOP;
+END $$;
+SELECT is_empty($$
+    SELECT pg_temp.called($query$
+        SELECT pgq._is_slow(pgq._scan_work('pgq.job_ready_idx') - 7, 120, pgq._now() - q.created_at),
+               pgq._is_marked(m.mark, pgq._now()), pgq._marked_at(m.mark, pgq._now()), pgq._marked_id(m.mark, pgq._now())
+        FROM pgq.queue AS q
+        CROSS JOIN LATERAL (SELECT pgq._lane_mark(q.queue_id, 0::smallint) AS mark) AS m
+    $query$)
+$$, 'what a pick needs to know of watermarks is inlined');
 
 -- The clock stands still until a test moves it.
 SET LOCAL test.now = '2030-01-01 00:00:00+00';

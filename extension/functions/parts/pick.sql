@@ -34,7 +34,7 @@ BEGIN
                @extschema@._marked_at(m.mark, @extschema@._now()) AS from_at,
                @extschema@._marked_id(m.mark, @extschema@._now()) AS from_id,
                max_jobs AS take, @extschema@._now() AS now,
-               @extschema@._scan_work('@extschema@.job_ready_idx') AS work
+               @extschema@._scan_work('@extschema@.job_ready_idx') AS work, 120 + 2 * max_jobs AS allowed_work
         INTO v_lane
         FROM @extschema@.queue AS q
         CROSS JOIN LATERAL (SELECT known.priority FROM @extschema@.lane AS known
@@ -76,12 +76,12 @@ BEGIN
 
         -- The plain case asks once for all that is left to do; what it is, is asked again.
         IF @extschema@._is_slow(@extschema@._scan_work('@extschema@.job_ready_idx') - v_lane.work,
-               120 + 2 * max_jobs, @extschema@._now() - v_lane.now)
+               v_lane.allowed_work, @extschema@._now() - v_lane.now)
            OR v_lane.mark_is_over OR v_lane.max_concurrency IS NOT NULL
            OR current_setting('pgq.expired', true) <> '' THEN
             v_took := @extschema@._now() - v_lane.now;
             v_is_slow := @extschema@._is_slow(@extschema@._scan_work('@extschema@.job_ready_idx') - v_lane.work,
-                120 + 2 * max_jobs, v_took);
+                v_lane.allowed_work, v_took);
             IF v_is_slow OR v_lane.mark_is_over THEN
                 PERFORM @extschema@._note_lane_scan(v_lane.queue_id, v_lane.priority,
                     (v_lane.from_at, v_lane.from_id, v_lane.is_marked), v_lane.now, v_is_slow, v_took);
