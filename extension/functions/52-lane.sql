@@ -1,5 +1,6 @@
 -- Lanes: a queue and a priority. A pick visits lanes; one that made it step over many rows gets a watermark.
 
+-- One number for both, which is quicker than each by itself: a priority lies between -100 and 100.
 CREATE OR REPLACE FUNCTION @extschema@._lane_mark(queue_id integer, priority smallint)
 RETURNS text
 LANGUAGE sql

@@ -106,7 +106,8 @@ SET plan_cache_mode = force_generic_plan
 SET jit = off
 AS $$
 BEGIN
-    -- A pick that stands alone may be lost in a crash: its jobs are then simply ready again. (A PERFORM would cost three times as much.)
+    -- A pick that stands alone may be lost in a crash: its jobs are then simply ready again.
+    -- Assigned, because a PERFORM would cost three times as much.
     durable := durable IS NOT FALSE OR set_config('synchronous_commit', 'off', true) <> 'off';
     -- include parts/pick.sql
 END

@@ -30,7 +30,7 @@ BEGIN
                COALESCE(v_timeout, q.timeout_milliseconds) AS timeout_milliseconds,
                q.has_groups OR q.has_waits OR q.is_restricted AS is_special,
                @extschema@._is_marked(m.mark, @extschema@._now()) AS is_marked,
-               current_setting(m.mark, true) <> '' AND NOT @extschema@._is_marked(m.mark, @extschema@._now()) AS mark_is_over,
+               current_setting(m.mark, true) <> '' AS has_mark,
                @extschema@._marked_at(m.mark, @extschema@._now()) AS from_at,
                @extschema@._marked_id(m.mark, @extschema@._now()) AS from_id,
                max_jobs AS take, @extschema@._now() AS now,
@@ -77,12 +77,12 @@ BEGIN
         -- The plain case asks once for all that is left to do; what it is, is asked again.
         IF @extschema@._is_slow(@extschema@._scan_work('@extschema@.job_ready_idx') - v_lane.work,
                v_lane.allowed_work, @extschema@._now() - v_lane.now)
-           OR v_lane.mark_is_over OR v_lane.max_concurrency IS NOT NULL
+           OR v_lane.has_mark AND NOT v_lane.is_marked OR v_lane.max_concurrency IS NOT NULL
            OR current_setting('pgq.expired', true) <> '' THEN
             v_took := @extschema@._now() - v_lane.now;
             v_is_slow := @extschema@._is_slow(@extschema@._scan_work('@extschema@.job_ready_idx') - v_lane.work,
                 v_lane.allowed_work, v_took);
-            IF v_is_slow OR v_lane.mark_is_over THEN
+            IF v_is_slow OR v_lane.has_mark AND NOT v_lane.is_marked THEN
                 PERFORM @extschema@._note_lane_scan(v_lane.queue_id, v_lane.priority,
                     (v_lane.from_at, v_lane.from_id, v_lane.is_marked), v_lane.now, v_is_slow, v_took);
             END IF;
