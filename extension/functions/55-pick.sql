@@ -24,6 +24,19 @@ $$;
 COMMENT ON FUNCTION @extschema@._check_pick IS
     'Internal: raises 22023 or 22004 for an argument of pick_jobs that is out of its range.';
 
+-- To ask is a twentieth of what it costs to try to lock a row that another transaction holds.
+-- age() counts from this transaction, whose own rows are no older than 0; a savepoint of it has locked none but these.
+CREATE OR REPLACE FUNCTION @extschema@._is_taken(xmin xid, xmax xid, seen txid_snapshot, seen_age integer)
+RETURNS boolean
+LANGUAGE sql
+STABLE
+PARALLEL SAFE
+RETURN pg_catalog.age(xmax) OPERATOR(pg_catalog.<=) seen_age AND pg_catalog.age(xmin) OPERATOR(pg_catalog.>) 0
+    AND NOT pg_catalog.txid_visible_in_snapshot(
+        pg_catalog.txid_snapshot_xmin(seen) OPERATOR(pg_catalog.+) seen_age OPERATOR(pg_catalog.-) pg_catalog.age(xmax), seen);
+COMMENT ON FUNCTION @extschema@._is_taken IS
+    'Internal: whether another transaction, which had not ended in the snapshot, has locked or changed the row with this xmin and xmax; seen_age is the age of the oldest transaction that had not. Without a search_path of its own, so that it is inlined.';
+
 -- Writes, locks: as pick_jobs.
 CREATE OR REPLACE FUNCTION @extschema@._pick_from_many(
     queue_names text[],

@@ -14,6 +14,7 @@ WHERE j.ctid = ANY (ARRAY(
       AND next.held_by IS NULL
       AND (next.start_after, next.job_id) >= (v_lane.from_at, v_lane.from_id)
       AND next.start_after <= v_lane.now
+      AND NOT @extschema@._is_taken(next.xmin, next.xmax, v_lane.snapshot, v_lane.snapshot_age)
       -- One whose lease ran out is not picked but noted.
       AND (next.lease_until IS NULL
            OR next.lease_until <= v_lane.now AND @extschema@._note_expired(next.job_id))

@@ -34,6 +34,10 @@ BEGIN
                @extschema@._marked_at(m.mark, @extschema@._now()) AS from_at,
                @extschema@._marked_id(m.mark, @extschema@._now()) AS from_id,
                max_jobs AS take, @extschema@._now() AS now,
+               txid_current_snapshot() AS snapshot,
+               -- One pick in fifty tries all rows: an xmax may also stand for several transactions, and then tells nothing.
+               CASE WHEN current_setting('transaction_isolation') = 'read committed' AND random() < 0.98
+                    THEN age(pg_snapshot_xmin(pg_current_snapshot())::xid) ELSE -2147483648 END AS snapshot_age,
                @extschema@._scan_work('@extschema@.job_ready_idx') AS work, 120 + 2 * max_jobs AS allowed_work
         INTO v_lane
         FROM @extschema@.queue AS q
