@@ -341,7 +341,8 @@ BEGIN
                 _insert_jobs.added_at, _insert_jobs.max_attempts, _insert_jobs.timeout_milliseconds,
                 _insert_jobs.timeout_with_result, first_step.workflow, first_step.version, first_step.step,
                 _insert_jobs.headers, v_progress, p.payload
-            FROM unnest(payloads) AS p (payload)
+            -- Unnested where it is selected, as in add_jobs.
+            FROM (SELECT unnest(payloads) AS payload) AS p
             RETURNING j.job_id
         )
         -- In the order of the payloads: rows are returned as they are inserted.
