@@ -2,7 +2,8 @@
 -- session, the position below which it found nothing, and the next scan begins there. So nobody reads
 -- the graveyard of finished jobs twice while an old snapshot keeps it from being cleaned. What comes
 -- to be below the mark (a late commit, a lease that ran out) is met by the next scan from the
--- beginning, which is due after ten times the time that the last one took.
+-- beginning, which is due after ten times the time that the last one took, and after a tenth of a second at the
+-- earliest. Where many sessions write, each does so less often, because they do it for each other: once a second then.
 -- A scan is slow by what it read, and not by the time it took: among many busy sessions most of that is waiting.
 
 CREATE OR REPLACE FUNCTION @extschema@._scan_work(index regclass)
@@ -85,7 +86,8 @@ BEGIN
     IF is_slow THEN
         v_full_scan_at := CASE
             WHEN was_set THEN split_part(current_setting(mark), '|', 3)::double precision
-            ELSE EXTRACT(epoch FROM at + GREATEST(took * 10, interval '100 milliseconds')) END;
+            ELSE EXTRACT(epoch FROM at + GREATEST(took * 10, interval '100 milliseconds' * (1 + LEAST(9, (
+                SELECT count(*) FROM txid_snapshot_xip(txid_current_snapshot())))))) END;
         PERFORM set_config(mark,
             concat_ws('|', EXTRACT(epoch FROM found_at), found_id, v_full_scan_at), false);
     ELSIF NOT was_set AND current_setting(mark, true) <> '' THEN

@@ -1,4 +1,6 @@
-/** Medians and percentiles. */
+/** Means, medians and percentiles. */
+
+export const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
 
 export function percentile(values: readonly number[], percent: number): number | undefined {
   const sorted = [...values].sort((a, b) => a - b)
