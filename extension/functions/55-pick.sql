@@ -25,7 +25,8 @@ COMMENT ON FUNCTION @extschema@._check_pick IS
     'Internal: raises 22023 or 22004 for an argument of pick_jobs that is out of its range.';
 
 -- To ask is a twentieth of what it costs to try to lock a row that another transaction holds.
--- age() counts from this transaction, whose own rows are no older than 0; a savepoint of it has locked none but these.
+-- age() counts back from this transaction. What it made itself, or in a savepoint, has an age of 0 or less, and of ready
+-- rows it holds no others: they are left to the lock.
 CREATE OR REPLACE FUNCTION @extschema@._is_taken(xmin xid, xmax xid, seen txid_snapshot, seen_age integer)
 RETURNS boolean
 LANGUAGE sql
