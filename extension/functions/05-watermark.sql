@@ -3,7 +3,7 @@
 -- the graveyard of finished jobs twice while an old snapshot keeps it from being cleaned. What comes
 -- to be below the mark (a late commit, a lease that ran out) is met by the next scan from the
 -- beginning, which is due after ten times the time that the last one took, and after a tenth of a second at the
--- earliest. Where many sessions write, each does so less often, because they do it for each other: once a second then.
+-- earliest. Where many sessions write, each does so less often, down to once a second: they do it for each other.
 -- A scan is slow by what it read, and not by the time it took: among many busy sessions most of that is waiting.
 
 CREATE OR REPLACE FUNCTION @extschema@._scan_work(index regclass)

@@ -3,7 +3,8 @@
 BEGIN;
 SELECT plan(15);
 
--- A pick asks all of this each time, some of it for each row. A function that is called, and not inlined, costs it more than its statement.
+-- A pick asks all of this each time, some of it for each row.
+-- A function that is called, and not inlined, costs it more than its statement.
 CREATE FUNCTION pg_temp.called(query text)
 RETURNS SETOF text
 LANGUAGE plpgsql
