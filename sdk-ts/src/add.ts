@@ -64,6 +64,12 @@ export interface AddedJob {
   readonly is_new: boolean
 }
 
+/**
+ * A batch of more characters goes in several calls of one transaction: a server holds the argument of a call many times over
+ * while it plans and runs it, and has to ask the system for that memory anew each time.
+ */
+const MAX_PART_LENGTH = 4 * 2 ** 20
+
 /** Where jobs are added: the one door that another transport has to offer. */
 export interface JobSink {
   add(queue_name: string, payload: unknown, options: AddJobOptions): Promise<AddedJob>
@@ -100,14 +106,49 @@ export function sqlJobSink(db: Queryable, schema_name: string): JobSink {
 
     async addMany(queue_name, payloads, options) {
       if (payloads.length === 0) return []
-      const lines = jsonLinesParam(payloads.map((payload) => toJson('payload', payload)))
+      const { transaction, unique_keys, group_keys } = options
       const run = runArguments(options)
-      return callOne(options.transaction ?? db, run.length === 0 ? add_jobs.plain : add_jobs.run, [
+      const addPart = (on: Queryable, { lines, from, to }: Part): Promise<number[]> => callOne(on, run.length === 0 ? add_jobs.plain : add_jobs.run, [
         queue_name, lines, ...commonArguments(options), ...restArguments(options),
-        textsParam(options.unique_keys), textsParam(options.group_keys), ...run,
+        textsParam(unique_keys), textsParam(group_keys?.slice(from, to)), ...run,
       ])
+      // Unique keys are claimed in one call: in an order in which no two adds wait for each other.
+      const is_divisible = (transaction ?? db.transaction) !== undefined && unique_keys === undefined
+        && (group_keys === undefined || group_keys.length === payloads.length)
+      const parts = partsOf(payloads, is_divisible ? MAX_PART_LENGTH : Infinity)
+
+      const addAll = async (on: Queryable): Promise<number[]> => {
+        const job_ids: number[][] = []
+        for (const part of parts) job_ids.push(await addPart(on, part))
+        return job_ids.flat()
+      }
+      return transaction || parts.length === 1 ? addAll(transaction ?? db) : db.transaction!(addAll)
     },
   }
+}
+
+/** Some of the payloads of a batch, as lines of JSON. */
+interface Part {
+  readonly lines: string | null
+  readonly from: number
+  readonly to: number
+}
+
+/** All that is made before the first is added, so that a payload which is none leaves nothing behind in a transaction of the caller's. */
+function partsOf(payloads: readonly unknown[], max_length: number): Part[] {
+  const parts: Part[] = []
+  let texts: string[] = []
+  let length = 0
+  for (const [index, payload] of payloads.entries()) {
+    const text = toJson('payload', payload)
+    texts.push(text)
+    length += text.length
+    if (length < max_length && index < payloads.length - 1) continue
+    parts.push({ lines: jsonLinesParam(texts), from: index + 1 - texts.length, to: index + 1 })
+    texts = []
+    length = 0
+  }
+  return parts
 }
 
 function runArguments({ workflow, workflow_version }: AddOptions): (string | null)[] {

@@ -1,7 +1,7 @@
 /**
  * How the SDK calls SQL functions. Mirrors no SQL file.
  *
- * Every parameter goes as text and is cast in SQL, and every row comes back as one text column that holds JSON. So no
+ * Every parameter goes as text and is cast in SQL, and every row comes back as a text column (rarely two) that holds JSON. So no
  * driver's own idea of bigint, jsonb, dates, arrays or column names can change a job, and a batch is parsed at once.
  */
 import { toPgqError } from './errors.ts'
@@ -76,16 +76,24 @@ async function rowsOf(db: Queryable, q: string, args: readonly (string | null)[]
   }
 }
 
+/** Runs a statement whose columns are JSON texts; gives them row by row, as they came. */
+export async function callTexts(db: Queryable, q: string, args: readonly (string | null)[]): Promise<unknown[][]> {
+  // By position: a driver may have been told to write column names in another case.
+  return (await rowsOf(db, q, args)).map((row) => Object.values(row))
+}
+
+/** What a JSON text says. (Some drivers parse it themselves.) */
+export function fromJson<Result>(text: unknown): Result {
+  return (typeof text === 'string' ? JSON.parse(text) : text) as Result
+}
+
 /** Runs a statement whose rows are one column of JSON text, and parses each; tells `on_text` of the text first. */
 export async function call<Result>(
   db: Queryable, q: string, args: readonly (string | null)[], on_text?: (text: string) => void,
 ): Promise<Result[]> {
-  return (await rowsOf(db, q, args)).map((row) => {
-    // By position: a driver may have been told to write column names in another case.
-    const text = Object.values(row)[0]
-    if (typeof text !== 'string') return text as Result
-    on_text?.(text)
-    return JSON.parse(text) as Result
+  return (await callTexts(db, q, args)).map(([text]) => {
+    if (typeof text === 'string') on_text?.(text)
+    return fromJson<Result>(text)
   })
 }
 
