@@ -25,44 +25,43 @@ RETURN COALESCE(NULLIF(work, 0) OPERATOR(pg_catalog.>) allowed, took OPERATOR(pg
 COMMENT ON FUNCTION @extschema@._is_slow IS
     'Internal: whether a scan that read so much, and was allowed so much, is worth a watermark; by the time it took where work is not counted. Without a search_path of its own, and with each argument once, so that it is inlined.';
 
--- What is in a mark. A pick asks for each by itself, which is cheaper than the three as a row.
-CREATE OR REPLACE FUNCTION @extschema@._is_marked(mark text, at timestamptz)
+-- What a mark says: the time and the id of a position, and until when scans begin there. A pick asks for each by
+-- itself, which is cheaper than the three as a row.
+CREATE OR REPLACE FUNCTION @extschema@._is_marked(noted text, at timestamptz)
 RETURNS boolean
 LANGUAGE sql
 STABLE
 PARALLEL SAFE
-RETURN COALESCE(pg_catalog.to_timestamp(NULLIF(pg_catalog.split_part(
-    pg_catalog.current_setting(mark, true), '|', 3), '')::double precision) OPERATOR(pg_catalog.>) at, false);
+RETURN COALESCE(pg_catalog.to_timestamp(
+    NULLIF(pg_catalog.split_part(noted, '|', 3), '')::double precision) OPERATOR(pg_catalog.>) at, false);
 COMMENT ON FUNCTION @extschema@._is_marked IS
-    'Internal: whether the next scan begins at the mark, and not at the beginning. As the others of its kind without a search_path of its own, so that it is inlined.';
+    'Internal: whether a scan begins at the mark that says this, and not at the beginning. As the others of its kind without a search_path of its own, so that it is inlined.';
 
-CREATE OR REPLACE FUNCTION @extschema@._marked_at(mark text, at timestamptz)
+CREATE OR REPLACE FUNCTION @extschema@._marked_at(noted text)
 RETURNS timestamptz
 LANGUAGE sql
 STABLE
 PARALLEL SAFE
-RETURN CASE WHEN @extschema@._is_marked(mark, at)
-    THEN pg_catalog.to_timestamp(pg_catalog.split_part(pg_catalog.current_setting(mark, true), '|', 1)::double precision)
-    ELSE timestamptz '-infinity' END;
-COMMENT ON FUNCTION @extschema@._marked_at IS 'Internal: the time from which the next scan looks.';
+RETURN pg_catalog.to_timestamp(pg_catalog.split_part(noted, '|', 1)::double precision);
+COMMENT ON FUNCTION @extschema@._marked_at IS 'Internal: the time of the position that is noted in a mark.';
 
-CREATE OR REPLACE FUNCTION @extschema@._marked_id(mark text, at timestamptz)
+CREATE OR REPLACE FUNCTION @extschema@._marked_id(noted text)
 RETURNS bigint
 LANGUAGE sql
 STABLE
 PARALLEL SAFE
-RETURN CASE WHEN @extschema@._is_marked(mark, at)
-    THEN pg_catalog.split_part(pg_catalog.current_setting(mark, true), '|', 2)::bigint
-    ELSE 0 END;
-COMMENT ON FUNCTION @extschema@._marked_id IS 'Internal: the id from which the next scan looks, among those of that time.';
+RETURN pg_catalog.split_part(noted, '|', 2)::bigint;
+COMMENT ON FUNCTION @extschema@._marked_id IS 'Internal: the id of the position that is noted in a mark, among those of that time.';
 
 CREATE OR REPLACE FUNCTION @extschema@._watermark(mark text, at timestamptz)
 RETURNS @extschema@.watermark
 LANGUAGE sql
 STABLE
 PARALLEL SAFE
-RETURN ROW(@extschema@._marked_at(mark, at), @extschema@._marked_id(mark, at),
-    @extschema@._is_marked(mark, at))::@extschema@.watermark;
+RETURN CASE WHEN @extschema@._is_marked(pg_catalog.current_setting(mark, true), at)
+    THEN ROW(@extschema@._marked_at(pg_catalog.current_setting(mark, true)),
+             @extschema@._marked_id(pg_catalog.current_setting(mark, true)), true)::@extschema@.watermark
+    ELSE ROW('-infinity', 0, false)::@extschema@.watermark END;
 COMMENT ON FUNCTION @extschema@._watermark IS
     'Internal: where the scan that has this mark begins now; mark is the name of a setting of the session, at is the time.';
 

@@ -19,9 +19,9 @@ END $$;
 SELECT is_empty($$
     SELECT pg_temp.called($query$
         SELECT pgq._is_slow(pgq._scan_work('pgq.job_ready_idx') - 7, 120, pgq._now() - q.created_at),
-               pgq._is_marked(m.mark, pgq._now()), pgq._marked_at(m.mark, pgq._now()), pgq._marked_id(m.mark, pgq._now())
+               pgq._is_marked(m.noted, pgq._now()), pgq._marked_at(m.noted), pgq._marked_id(m.noted)
         FROM pgq.queue AS q
-        CROSS JOIN LATERAL (SELECT pgq._lane_mark(q.queue_id, 0::smallint) AS mark) AS m
+        CROSS JOIN LATERAL (SELECT current_setting(pgq._lane_mark(q.queue_id, 0::smallint), true) AS noted) AS m
     $query$)
     UNION ALL
     SELECT pg_temp.called($query$
