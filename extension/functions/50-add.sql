@@ -121,17 +121,35 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_now timestamptz := @extschema@._now();
+    v_job_id bigint;
+    v_has_idle_worker boolean;
     v_claimed @extschema@.added_job;
     v_new record;
-    v_is_prepared boolean := false;
+    v_is_prepared boolean;
     v_first @extschema@.workflow_step;
     v_progress jsonb;
 BEGIN
-    -- The checks are made in one expression first: a call costs more than all of them.
-    IF (payload IS NOT NULL AND start_after IS NULL AND priority = 0 AND max_attempts IS NULL
-        AND unique_key IS NULL AND on_conflict = 'skip' AND throttle_milliseconds IS NULL AND group_key IS NULL
-        AND timeout_milliseconds IS NULL AND timeout_with_result IS NULL AND headers IS NULL
-        AND workflow IS NULL AND workflow_version IS NULL) IS NOT TRUE THEN
+    -- The plain case has a statement of its own: a transaction prepares each column and expression of a statement anew.
+    IF payload IS NOT NULL AND priority = 0 AND on_conflict = 'skip'
+        AND num_nonnulls(start_after, max_attempts, unique_key, throttle_milliseconds, group_key, timeout_milliseconds,
+            timeout_with_result, headers, workflow, workflow_version) = 0
+    THEN
+        INSERT INTO @extschema@.job AS j (queue_id, priority, start_after, added_at, payload)
+        SELECT q.queue_id, 0, v_now, v_now, add_job.payload
+        FROM @extschema@.queue AS q
+        WHERE q.queue_name = add_job.queue_name AND NOT q.is_dropped AND NOT q.is_restricted
+          AND pg_column_size(add_job.payload) <= q.max_payload_bytes
+        RETURNING j.job_id, (
+            SELECT true FROM @extschema@.idle_worker AS w
+            WHERE w.queue_id = j.queue_id AND w.until > v_now LIMIT 1)
+        INTO v_job_id, v_has_idle_worker;
+        IF v_job_id IS NOT NULL THEN
+            IF v_has_idle_worker THEN
+                PERFORM pg_notify(@extschema@._channel(), queue_name);
+            END IF;
+            RETURN (v_job_id, true)::@extschema@.added_job;
+        END IF;
+    ELSE
         PERFORM @extschema@._check_add(start_after, priority, max_attempts, unique_key IS NOT NULL, on_conflict,
             throttle_milliseconds, timeout_milliseconds, timeout_with_result);
         PERFORM @extschema@._require(payload IS NOT NULL, 'payload', payload::text);
