@@ -1,7 +1,7 @@
 /** Adding jobs. Mirrors functions/50-add.sql. */
 import { expectText, refuse } from './expect.ts'
 import type { Queryable } from './queryable.ts'
-import { callOne, jsonLinesParam, jsonParam, namedArguments, param, quoteName, textsParam, timeParam, toJson } from './sql-call.ts'
+import { callOne, jsonLinesParam, jsonParam, param, quoteName, statementsOf, textsParam, timeParam, toJson } from './sql-call.ts'
 
 /** What happens to the job when its lease runs out. */
 export type TimeoutResult = 'failed' | 'paused' | 'complete' | 'cancelled'
@@ -80,38 +80,37 @@ export interface JobSink {
 /** A sink that calls `add_job` and `add_jobs`. */
 export function sqlJobSink(db: Queryable, schema_name: string): JobSink {
   const schema = quoteName(schema_name)
-  const common = { start_after: 'timestamptz', priority: 'integer', max_attempts: 'integer' }
-  const rest = {
-    on_conflict: 'text', throttle_milliseconds: 'bigint', timeout_milliseconds: 'integer', timeout_with_result: 'text', headers: 'jsonb',
+  const common = {
+    start_after: 'timestamptz', priority: 'integer', max_attempts: 'integer', on_conflict: 'text', throttle_milliseconds: 'bigint',
+    timeout_milliseconds: 'integer', timeout_with_result: 'text', headers: 'jsonb', workflow: 'text', workflow_version: 'integer',
   }
-  // A plain job does not pay for the two parameters of a run.
-  const of_run = { workflow: 'text', workflow_version: 'integer' }
-  const addJob = (more: object): string => `SELECT to_json(a)::text AS r FROM ${schema}.add_job(${namedArguments({
-    queue_name: 'text', payload: 'jsonb', ...common, ...rest, unique_key: 'text', group_key: 'text', ...more,
-  })}) AS a`
-  const addJobs = (more: object): string => `SELECT array_to_json(${schema}.add_jobs(${namedArguments({
-    queue_name: 'text', payloads: 'jsonb[]', ...common, ...rest, unique_keys: 'text[]', group_keys: 'text[]', ...more,
-  })}))::text AS r`
-  const add_job = { plain: addJob({}), run: addJob(of_run) }
-  const add_jobs = { plain: addJobs({}), run: addJobs(of_run) }
+  const addJob = statementsOf(
+    { queue_name: 'text', payload: 'jsonb', ...common, unique_key: 'text', group_key: 'text' },
+    (list) => `SELECT to_json(a)::text AS r FROM ${schema}.add_job(${list}) AS a`,
+  )
+  const addJobs = statementsOf(
+    { queue_name: 'text', payloads: 'jsonb[]', ...common, unique_keys: 'text[]', group_keys: 'text[]' },
+    (list) => `SELECT array_to_json(${schema}.add_jobs(${list}))::text AS r`,
+  )
 
   return {
     add(queue_name, payload, options) {
-      const run = runArguments(options)
-      return callOne(options.transaction ?? db, run.length === 0 ? add_job.plain : add_job.run, [
-        queue_name, toJson('payload', payload), ...commonArguments(options), ...restArguments(options),
-        param(options.unique_key), param(options.group_key), ...run,
+      const { statement, args } = addJob([
+        queue_name, toJson('payload', payload), ...commonArguments(options), param(options.unique_key), param(options.group_key),
       ])
+      return callOne(options.transaction ?? db, statement, args)
     },
 
     async addMany(queue_name, payloads, options) {
       if (payloads.length === 0) return []
       const { transaction, unique_keys, group_keys } = options
-      const run = runArguments(options)
-      const addPart = (on: Queryable, { lines, from, to }: Part): Promise<number[]> => callOne(on, run.length === 0 ? add_jobs.plain : add_jobs.run, [
-        queue_name, lines, ...commonArguments(options), ...restArguments(options),
-        textsParam(unique_keys), textsParam(group_keys?.slice(from, to)), ...run,
-      ])
+      const shared = commonArguments(options)
+      const addPart = (on: Queryable, { lines, from, to }: Part): Promise<number[]> => {
+        const { statement, args } = addJobs([
+          queue_name, lines, ...shared, textsParam(unique_keys), textsParam(group_keys?.slice(from, to)),
+        ])
+        return callOne(on, statement, args)
+      }
       // Unique keys are claimed in one call: in an order in which no two adds wait for each other.
       const is_divisible = (transaction ?? db.transaction) !== undefined && unique_keys === undefined
         && (group_keys === undefined || group_keys.length === payloads.length)
@@ -151,22 +150,15 @@ function partsOf(payloads: readonly unknown[], max_length: number): Part[] {
   return parts
 }
 
-function runArguments({ workflow, workflow_version }: AddOptions): (string | null)[] {
-  if (workflow === undefined && workflow_version === undefined) return []
-  expectText('workflow', workflow)
-  return [workflow, param(workflow_version)]
-}
-
-function commonArguments({ start_after, priority, max_attempts, retries }: AddOptions): (string | null)[] {
+function commonArguments(options: AddOptions): (string | null)[] {
+  const { max_attempts, retries, workflow, workflow_version } = options
   if (retries !== undefined && max_attempts !== undefined && retries !== max_attempts) {
     refuse('retries', `the same as \`max_attempts\` (${max_attempts}) or left out`, retries)
   }
-  return [timeParam('start_after', start_after), param(priority ?? 0), param(max_attempts ?? retries)]
-}
-
-function restArguments(options: AddOptions): (string | null)[] {
+  if (workflow !== undefined || workflow_version !== undefined) expectText('workflow', workflow)
   return [
-    options.on_conflict ?? 'skip', param(options.throttle_milliseconds), param(options.timeout_milliseconds),
-    param(options.timeout_with_result), jsonParam('headers', options.headers),
+    timeParam('start_after', options.start_after), param(options.priority), param(max_attempts ?? retries), param(options.on_conflict),
+    param(options.throttle_milliseconds), param(options.timeout_milliseconds), param(options.timeout_with_result),
+    jsonParam('headers', options.headers), param(workflow), param(workflow_version),
   ]
 }

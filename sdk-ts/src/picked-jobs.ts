@@ -1,4 +1,4 @@
-/** How picked jobs come from the database: all in one text or, where they are large, each in a row. Mirrors functions/55-pick.sql. */
+/** How picked jobs come from the database: all in one text or, where they are large or few, each in a row. Mirrors functions/55-pick.sql. */
 import type { PickedJob } from './job-source.ts'
 import type { Queryable } from './queryable.ts'
 import { readTogether, type RunCalls } from './run-state.ts'
@@ -39,7 +39,10 @@ const TOGETHER = `concat('[',
   ${orNull(`json_object_agg(p.job_id, ${RUN}) FILTER (WHERE p.workflow IS NOT NULL)`)},
   ']') AS r`
 
-/** For large payloads: to join them, the server would copy each several times, which takes longer than to pick it. */
+/**
+ * For large payloads, which the server would copy several times to join them, and for few jobs, for which all the aggregates
+ * are not worth their preparation.
+ */
 const IN_ROWS = `json_build_array(
     ${NUMBERS}, p.headers, p.group_key, NULLIF(p.queue_name, $1::text), CASE WHEN p.workflow IS NOT NULL THEN ${RUN} END)::text AS r,
   p.payload::text AS payload`

@@ -5,7 +5,7 @@ import { pickInRows, pickStatements, pickTogether, type PickStatements } from '.
 import type { Queryable } from './queryable.ts'
 import { releaseOne } from './release.ts'
 import { sqlRuns } from './run-state.ts'
-import { call, callOne, callVoid, jsonLinesParam, namedArguments, numbersParam, param, quoteName, textsParam } from './sql-call.ts'
+import { call, callOne, callVoid, jsonLinesParam, namedArguments, namesParam, numbersParam, param, quoteName, statementsOf, textsParam } from './sql-call.ts'
 
 /** What SQL offers beyond `JobSource`. */
 export interface SqlJobSource extends JobSource {
@@ -16,6 +16,9 @@ export interface SqlJobSource extends JobSource {
 /** Average size of a job, in bytes, from which each comes in a row of its own. */
 const LARGE = 8192
 
+/** A pick that asks for no more gets them in rows too: to make one text of all costs more than so many rows. */
+const FEW = 10
+
 /** Share of the newest pick in the average size of a job. */
 const WEIGHT = 0.3
 
@@ -24,30 +27,33 @@ const RELEASE = {
   retry: 'boolean',
 }
 const PICK = {
-  queue_names: 'text[]', max_jobs: 'integer', worker: 'text', timeout_milliseconds: 'integer', ignore_max_concurrency: 'boolean',
+  queue_names: 'names', max_jobs: 'integer', worker: 'text', timeout_milliseconds: 'integer', ignore_max_concurrency: 'boolean',
 }
 
 export function sqlJobSource(db: Queryable, schema_name: string): SqlJobSource {
   const schema = quoteName(schema_name)
-  const pick_jobs = pickStatements(`${schema}.pick_jobs(${namedArguments({ ...PICK, durable: 'boolean' }, 2)})`)
-  const release_jobs = `SELECT array_to_json(${schema}.release_jobs(${namedArguments(RELEASE)}, skip_lost => true))::text AS r`
-  const release_and_pick = pickStatements(`${schema}.release_and_pick(${namedArguments({ ...RELEASE, ...PICK }, 2)})`)
+  const pickJobs = statementsOf({ ...PICK, durable: 'boolean' }, (list) => pickStatements(`${schema}.pick_jobs(${list})`), 2)
+  const releaseJobs = statementsOf(
+    RELEASE, (list) => `SELECT array_to_json(${schema}.release_jobs(${list}, skip_lost => true))::text AS r`,
+  )
+  const releaseAndPick = statementsOf({ ...RELEASE, ...PICK }, (list) => pickStatements(`${schema}.release_and_pick(${list})`), 2)
   const keep_jobs_alive = `SELECT to_json(k)::text AS r FROM ${schema}.keep_jobs_alive(${namedArguments({
     job_ids: 'bigint[]', lease_tokens: 'bigint[]', timeout_milliseconds: 'integer', skip_lost: 'boolean',
   })}) AS k`
   const announce_idle = `SELECT ${schema}.announce_idle(${namedArguments({
-    queue_names: 'text[]', worker: 'text', idle_milliseconds: 'integer',
+    queue_names: 'names', worker: 'text', idle_milliseconds: 'integer',
   })})::text AS r`
   const runs = sqlRuns(db, schema_name)
   const { listen } = db
   let bytes_per_job = 0
 
   async function callPick(
-    on: Queryable, statements: PickStatements, { queue_names: [first_queue = ''] }: PickRequest, args: readonly (string | null)[],
+    on: Queryable, { queue_names: [first_queue = ''], max_jobs }: PickRequest,
+    { statement, args }: { statement: PickStatements; args: readonly string[] },
   ): Promise<PickedJob[]> {
     const calls = on === db ? runs : sqlRuns(on, schema_name)
-    const pick = bytes_per_job < LARGE ? pickTogether : pickInRows
-    const { jobs, bytes } = await pick(on, statements, first_queue, args, calls)
+    const pick = max_jobs <= FEW || bytes_per_job >= LARGE ? pickInRows : pickTogether
+    const { jobs, bytes } = await pick(on, statement, first_queue, args, calls)
     // Larger ones count at once, smaller ones slowly.
     if (jobs.length > 0) bytes_per_job = Math.max(bytes / jobs.length, bytes_per_job + (bytes / jobs.length - bytes_per_job) * WEIGHT)
     return jobs
@@ -59,17 +65,18 @@ export function sqlJobSource(db: Queryable, schema_name: string): SqlJobSource {
     },
 
     pick(request, { transaction, durable = false } = {}) {
-      return callPick(transaction ?? db, pick_jobs, request, [...pickArguments(request), param(durable)])
+      return callPick(transaction ?? db, request, pickJobs([...pickArguments(request), param(durable)]))
     },
 
     async release(batch) {
-      return (await callOne<number[] | null>(db, release_jobs, releaseArguments(batch))) ?? []
+      const { statement, args } = releaseJobs(releaseArguments(batch))
+      return (await callOne<number[] | null>(db, statement, args)) ?? []
     },
 
     finishSteps: runs.finish,
 
     releaseAndPick(batch, request) {
-      return callPick(db, release_and_pick, request, [...releaseArguments(batch), ...pickArguments(request)])
+      return callPick(db, request, releaseAndPick([...releaseArguments(batch), ...pickArguments(request)]))
     },
 
     keepAlive(leases) {
@@ -89,7 +96,7 @@ export function sqlJobSource(db: Queryable, schema_name: string): SqlJobSource {
     },
 
     announceIdle(queue_names, worker, idle_milliseconds) {
-      return callOne(db, announce_idle, [textsParam(queue_names), worker, param(idle_milliseconds)])
+      return callOne(db, announce_idle, [namesParam(queue_names), worker, param(idle_milliseconds)])
     },
 
     async announceBusy(worker) {
@@ -111,12 +118,12 @@ export function sqlJobSource(db: Queryable, schema_name: string): SqlJobSource {
 
 function pickArguments(request: PickRequest): (string | null)[] {
   return [
-    textsParam(request.queue_names), param(request.max_jobs), param(request.worker), param(request.timeout_milliseconds),
-    param(request.ignore_max_concurrency ?? false),
+    namesParam(request.queue_names), param(request.max_jobs), param(request.worker), param(request.timeout_milliseconds),
+    param(request.ignore_max_concurrency),
   ]
 }
 
-function releaseArguments({ leases, result, outputs, errors, delay_milliseconds, retry = true }: ReleaseBatch): (string | null)[] {
+function releaseArguments({ leases, result, outputs, errors, delay_milliseconds, retry }: ReleaseBatch): (string | null)[] {
   return [
     ...leaseArguments(leases), result, jsonLinesParam(outputs), textsParam(errors?.map((error) => error ?? null)),
     param(delay_milliseconds), param(retry),

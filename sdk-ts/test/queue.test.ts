@@ -28,6 +28,16 @@ describe('adding', () => {
     expect((await queue.getJob(first.job_id)).payload).toEqual({ n: 3 })
   })
 
+  test('a queue may have any name', async () => {
+    for (const name of ['NULL', 'a,b', '{a}', '"a"', "it's", 'back\\slash', 'line\nfeed', ' née 🙂 ']) {
+      const queue = new PgQueue<{ n: number }>(db, name)
+      const { job_id } = await queue.addJob({ n: 1 })
+      const picked = await queue.pickJobs(2)
+      expect(picked.map(({ job }) => [job.job_id, job.queue_name])).toEqual([[job_id, name]])
+      await picked[0]!.release('complete')
+    }
+  })
+
   test('a batch gives the ids in the order of the payloads, with keys one by one', async () => {
     const queue = await newQueue<{ text: string } | null>(db)
     const payloads = [{ text: 'line\nfeed' }, { text: '"quoted" \\ back' }, null, { text: 'née 🙂' }]
