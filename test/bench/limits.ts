@@ -1,7 +1,8 @@
-/** What the machine can do at most, measured in the same run: commits of a bare insert, and COPY. */
+/** What the machine can do at most, measured in the same run: commits of a bare insert, COPY, and jobs by bare functions. */
 import { spawn } from 'node:child_process'
+import { BARE_SCHEMA, bare_scripts, bareFill } from './bare.ts'
 import type { Row } from './experiment.ts'
-import { PAYLOAD_LITERAL, payload } from './payload.ts'
+import { PAYLOAD_LITERAL, PAYLOAD_SQL, payload } from './payload.ts'
 import { pgbench } from './pgbench.ts'
 import { connect } from './postgres.ts'
 import type { Results } from './results.ts'
@@ -10,12 +11,15 @@ import type { Server } from './server.ts'
 import type { Sizes } from './sizes.ts'
 
 const CLIENTS = [1, 4, 16] as const
+const MOST_CLIENTS = 16
 
 export const LIMIT_ROWS: readonly Row[] = [
   ...CLIENTS.map((clients): Row => ({
     id: `commits-${clients}`, title: `commits of one inserted row, ${clients} client${clients > 1 ? 's' : ''}`, unit: '/s', better: 'more',
   })),
   { id: 'copy', title: 'COPY of rows with such a payload and a primary key', unit: 'rows/s', better: 'more' },
+  { id: 'bare-add', title: 'add 1 by a bare function, 16 clients', unit: 'jobs/s', better: 'more' },
+  { id: 'bare-pick', title: 'pick 1 + release 1 by a bare function, 16 clients, one call', unit: 'jobs/s', better: 'more' },
 ]
 
 export async function measureLimits(server: Server, sizes: Sizes, results: Results): Promise<void> {
@@ -23,12 +27,17 @@ export async function measureLimits(server: Server, sizes: Sizes, results: Resul
   {
     await using client = await connect(database.url)
     await client.query('CREATE TABLE bare (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, payload jsonb NOT NULL)')
+    await client.query(BARE_SCHEMA)
+    await client.query(bareFill(PAYLOAD_SQL, sizes.stock))
   }
   for (const clients of CLIENTS) {
     const insert = `INSERT INTO bare (payload) VALUES (${PAYLOAD_LITERAL});`
     results.add(`commits-${clients}`, MACHINE, await pgbench(server, database.url, insert, clients, sizes))
   }
   results.add('copy', MACHINE, await copyRate(server, database.url, sizes.many))
+  const rate = (script: string): Promise<number> => pgbench(server, database.url, script, MOST_CLIENTS, sizes)
+  results.add('bare-pick', MACHINE, await rate(bare_scripts.release_and_pick))
+  results.add('bare-add', MACHINE, await rate(bare_scripts.add(PAYLOAD_LITERAL)))
 }
 
 /** Rows a second of one COPY from a client. */
