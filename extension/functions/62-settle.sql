@@ -83,7 +83,8 @@ BEGIN
             ROW(o.job_id, o.queue_id, CASE WHEN (o.rule).has_groups THEN o.group_key END,
                 o.unique_key, (o.rule).is_limited)::@extschema@.job_tail], settled_at);
     END IF;
-    RETURN o.job_id IS NOT NULL;
+    -- As the DELETE has left it, or what came after it, which always finds something.
+    RETURN FOUND;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._finish_job IS

@@ -12,9 +12,9 @@ DECLARE
     v_is_special boolean;
     v_priority smallint;
     v_mark text;
-    v_is_marked boolean := false;
-    v_from_at timestamptz := timestamptz '-infinity';
-    v_from_id bigint := 0;
+    v_is_marked boolean;
+    v_from_at timestamptz;
+    v_from_id bigint;
     v_take integer;
     v_now timestamptz;
     v_snapshot txid_snapshot;
@@ -45,7 +45,7 @@ BEGIN
         SELECT q.queue_id, q.queue_name, q.max_attempts, q.max_concurrency,
                COALESCE(v_timeout, q.timeout_milliseconds), q.has_groups OR q.has_waits OR q.is_restricted,
                l.priority, current_setting(@extschema@._lane_mark(q.queue_id, l.priority), true),
-               max_jobs, @extschema@._now(), txid_current_snapshot(),
+               false, timestamptz '-infinity', 0::bigint, max_jobs, @extschema@._now(), txid_current_snapshot(),
                -- One pick in fifty tries all rows: an xmax may also stand for several transactions, and then tells nothing.
                CASE WHEN current_setting('transaction_isolation') = 'read committed' AND random() < 0.98
                     THEN age(pg_snapshot_xmin(pg_current_snapshot())::xid) ELSE -2147483648 END,
@@ -53,7 +53,7 @@ BEGIN
         INTO v_queue_id, v_queue_name, v_max_attempts, v_max_concurrency,
              v_lease_milliseconds, v_is_special,
              v_priority, v_mark,
-             v_take, v_now, v_snapshot,
+             v_is_marked, v_from_at, v_from_id, v_take, v_now, v_snapshot,
              v_snapshot_age,
              v_work
         FROM @extschema@.queue AS q
@@ -61,9 +61,10 @@ BEGIN
                             WHERE known.queue_id = q.queue_id AND known.priority < COALESCE(v_below, 101)
                             ORDER BY known.priority DESC LIMIT 1) AS l
         WHERE q.queue_name = ANY (queue_names) AND (q.paused_until IS NULL OR q.paused_until <= @extschema@._now());
-        EXIT WHEN NOT FOUND;
 
-        IF v_is_special OR v_max_concurrency IS NOT NULL THEN
+        -- (Null where no lane is left.)
+        IF v_is_special IS NOT FALSE OR v_max_concurrency IS NOT NULL THEN
+            EXIT WHEN NOT FOUND;
             IF v_is_special AND v_is_prepared IS NULL THEN
                 PERFORM @extschema@._prepare_queue(v_queue_id, max_jobs);
                 v_is_prepared := true;
@@ -127,8 +128,5 @@ BEGIN
         EXIT WHEN NOT EXISTS (SELECT FROM @extschema@.lane AS l WHERE l.queue_id = v_queue_id AND l.priority < v_priority);
         max_jobs := max_jobs - v_taken;
         v_below := v_priority;
-        v_is_marked := false;
-        v_from_at := timestamptz '-infinity';
-        v_from_id := 0;
     END LOOP;
 END;
