@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { PgQueue, z } from '../src/index.ts'
+import { PgQueue, z, type Queryable } from '../src/index.ts'
 import { errorOf, installPlain, newQueue, openDb, queueName } from './support.ts'
 
 const db = openDb()
@@ -26,6 +26,17 @@ describe('adding', () => {
     expect((await queue.getJob(first.job_id)).payload).toEqual({ n: 1 })
     await queue.addJob({ n: 3 }, { unique_key: 'u', on_conflict: 'replace' })
     expect((await queue.getJob(first.job_id)).payload).toEqual({ n: 3 })
+  })
+
+  test('what is not given is not sent', async () => {
+    const sent: (readonly unknown[])[] = []
+    const spy: Queryable = { query: (query) => (sent.push(query.args ?? []), db.query(query)), exec: (sql) => db.exec(sql) }
+    const queue = await newQueue<number>(spy)
+    sent.length = 0
+    await queue.addJob(1)
+    await queue.addJob(2, { priority: 3, group_key: 'g' })
+    await queue.addJobs([3, 4], { max_attempts: 2 })
+    expect(sent).toEqual([[queue.queue_name, '1'], [queue.queue_name, '2', '3', 'g'], [queue.queue_name, '3\n4', '2']])
   })
 
   test('a queue may have any name', async () => {
