@@ -122,9 +122,10 @@ AS $$
 DECLARE
     v_now timestamptz := @extschema@._now();
     v_job_id bigint;
+    v_queue_id integer;
+    v_held_by text;
     v_has_idle_worker boolean;
     v_claimed @extschema@.added_job;
-    v_new record;
     v_is_prepared boolean;
     v_first @extschema@.workflow_step;
     v_progress jsonb;
@@ -143,12 +144,6 @@ BEGIN
             SELECT true FROM @extschema@.idle_worker AS w
             WHERE w.queue_id = j.queue_id AND w.until > v_now LIMIT 1)
         INTO v_job_id, v_has_idle_worker;
-        IF v_job_id IS NOT NULL THEN
-            IF v_has_idle_worker THEN
-                PERFORM pg_notify(@extschema@._channel(), queue_name);
-            END IF;
-            RETURN (v_job_id, true)::@extschema@.added_job;
-        END IF;
     ELSE
         PERFORM @extschema@._check_add(start_after, priority, max_attempts, unique_key IS NOT NULL, on_conflict,
             throttle_milliseconds, timeout_milliseconds, timeout_with_result);
@@ -168,17 +163,17 @@ BEGIN
             timeout_milliseconds := COALESCE(v_first.timeout_milliseconds, timeout_milliseconds);
             timeout_with_result := COALESCE(v_first.timeout_with_result, timeout_with_result);
         END IF;
-    END IF;
-    IF unique_key IS NOT NULL THEN
-        v_claimed := @extschema@._claim_key(
-            @extschema@._prepare_add(queue_name, priority, pg_column_size(payload), pg_column_size(headers)),
-            unique_key, on_conflict, throttle_milliseconds, payload, headers, start_after, first_step => v_first);
-        IF NOT v_claimed.is_new THEN
-            RETURN v_claimed;
+        IF unique_key IS NOT NULL THEN
+            v_claimed := @extschema@._claim_key(
+                @extschema@._prepare_add(queue_name, priority, pg_column_size(payload), pg_column_size(headers)),
+                unique_key, on_conflict, throttle_milliseconds, payload, headers, start_after, first_step => v_first);
+            IF NOT v_claimed.is_new THEN
+                RETURN v_claimed;
+            END IF;
         END IF;
     END IF;
 
-    LOOP
+    WHILE v_job_id IS NULL LOOP
         INSERT INTO @extschema@.job AS j (
             job_id, queue_id, priority, start_after, added_at, max_attempts, held_by, group_key, unique_key,
             timeout_milliseconds, timeout_with_result, workflow, workflow_version, step, headers, progress, payload)
@@ -200,23 +195,21 @@ BEGIN
                   WHERE l.queue_id = q.queue_id AND l.priority = add_job.priority LIMIT 1))))
         RETURNING j.job_id, j.queue_id, j.held_by,
             (SELECT true FROM @extschema@.idle_worker AS w
-             WHERE w.queue_id = j.queue_id AND w.until > GREATEST(v_now, j.start_after) LIMIT 1) AS has_idle_worker
-        INTO v_new;
-        IF v_new.job_id IS NULL THEN
+             WHERE w.queue_id = j.queue_id AND w.until > GREATEST(v_now, j.start_after) LIMIT 1)
+        INTO v_job_id, v_queue_id, v_held_by, v_has_idle_worker;
+        IF v_job_id IS NULL THEN
             -- The queue or the lane is missing, or the queue does not take this job.
             PERFORM @extschema@._prepare_add(
                 queue_name, priority, pg_column_size(payload), pg_column_size(headers));
             v_is_prepared := true;
-            CONTINUE;
+        ELSIF v_held_by IS NOT NULL THEN
+            PERFORM @extschema@._hint_group(v_queue_id, group_key, COALESCE(start_after, v_now));
         END IF;
-        IF v_new.held_by IS NOT NULL THEN
-            PERFORM @extschema@._hint_group(v_new.queue_id, group_key, COALESCE(start_after, v_now));
-        END IF;
-        IF v_new.has_idle_worker THEN
-            PERFORM pg_notify(@extschema@._channel(), queue_name);
-        END IF;
-        RETURN (v_new.job_id, true)::@extschema@.added_job;
     END LOOP;
+    IF v_has_idle_worker THEN
+        PERFORM pg_notify(@extschema@._channel(), queue_name);
+    END IF;
+    RETURN (v_job_id, true)::@extschema@.added_job;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.add_job IS
